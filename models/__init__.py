@@ -1,0 +1,1 @@
+"""The catalogue: model cards and built-in weights, installed as data without code."""

@@ -1,0 +1,132 @@
+"""Adapter files: safetensors with a card in the header, refused on a wrong base."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from segment_anything.modeling import ImageEncoderViT, Sam
+from torch import Tensor, nn
+
+from napari_glmedsa.adapters.card import (
+    FORMAT,
+    FORMAT_VERSION,
+    AdapterCard,
+    open_safetensors,
+    read_card,
+)
+from napari_glmedsa.adapters.inject import (
+    adapter_state_dict,
+    inject_adapters,
+    load_adapter_state_dict,
+    remove_adapters,
+)
+from napari_glmedsa.errors import AdapterMismatchError, CheckpointError
+from napari_glmedsa.files import atomic_write
+
+_DECODER = "decoder."
+
+
+def tensors_sha256(state_dict: Mapping[str, Tensor]) -> str:
+    """Return a hash of named tensors that outlives re-saving in another format.
+
+    SHA-256 over the sorted names with dtype, shape and raw little-endian bytes.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(state_dict):
+        tensor = state_dict[name].detach().cpu().contiguous()
+        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def save_adapter(
+    path: Path,
+    encoder: ImageEncoderViT,
+    card: AdapterCard,
+    *,
+    mask_decoder: nn.Module | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Write the encoder's adapters and the card atomically.
+
+    Parameters
+    ----------
+    path
+        Target, usually ``adapter.safetensors``.
+    encoder
+        A SAM image encoder with adapters.
+    card
+        Travels in the header; an empty ``created`` becomes the time of writing.
+    mask_decoder
+        Given if the decoder was trained too: its tensors are then stored
+        beside the adapters', under ``decoder.``.
+    dtype
+        Floating type on disk.
+    """
+    tensors = adapter_state_dict(encoder)
+    if not tensors:
+        raise CheckpointError("There is no adapter in this encoder to save.")
+    if mask_decoder is not None:
+        decoder = mask_decoder.state_dict()
+        tensors |= {f"{_DECODER}{name}": tensor for name, tensor in decoder.items()}
+    created = card.created or datetime.now(UTC).isoformat(timespec="seconds")
+    header = {
+        "format": FORMAT,
+        "format_version": str(FORMAT_VERSION),
+        "card": json.dumps({**card.to_json(), "created": created}),
+        "torch": torch.__version__,
+    }
+    stored = {
+        name: tensor.detach().to("cpu", dtype).contiguous()
+        for name, tensor in tensors.items()
+    }
+    with atomic_write(path) as partial:
+        save_file(stored, partial, metadata=header)
+
+
+def load_adapter(path: Path, sam: Sam, *, base_sha256: str) -> AdapterCard:
+    """Put the adapters (and a trained decoder) of a file into `sam`, in place.
+
+    Adapters that were there before are removed first. A decoder in the file
+    replaces the one in `sam` for good: load the base again to get it back.
+
+    Raises
+    ------
+    AdapterMismatchError
+        If the adapter was trained on another base or does not fit; `sam` then
+        has no adapters.
+    CheckpointError
+        If the file cannot be read.
+    """
+    card = read_card(path)
+    if card.base_sha256 != base_sha256:
+        raise AdapterMismatchError(
+            f"Adapter {card.name} was trained on another base model "
+            f"({card.base_model}, {card.base_sha256[:8]}...), not on this one "
+            f"({base_sha256[:8]}...); choose the base it belongs to."
+        )
+    with open_safetensors(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    decoder = {
+        name.removeprefix(_DECODER): tensors.pop(name)
+        for name in list(tensors)
+        if name.startswith(_DECODER)
+    }
+    remove_adapters(sam.image_encoder)
+    inject_adapters(sam.image_encoder, card.config)
+    try:
+        load_adapter_state_dict(sam.image_encoder, tensors)
+        if decoder:
+            sam.mask_decoder.load_state_dict(decoder)
+    except (AdapterMismatchError, RuntimeError) as error:
+        remove_adapters(sam.image_encoder)
+        if isinstance(error, AdapterMismatchError):
+            raise
+        raise AdapterMismatchError(
+            f"The mask decoder stored with adapter {card.name} does not fit this base."
+        ) from error
+    return card

@@ -1,0 +1,88 @@
+"""The program `glmedsa`: its commands, its exit codes, its one-sentence errors."""
+
+import io
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from napari_glmedsa import __version__
+from napari_glmedsa.cli.demo import demo
+from napari_glmedsa.cli.doctor import doctor
+from napari_glmedsa.cli.evaluate import evaluate
+from napari_glmedsa.cli.predict import predict
+from napari_glmedsa.cli.terminal import complain
+from napari_glmedsa.errors import GLMedSAError
+
+USERS_MISTAKE = 2
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="glmedsa",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (demo, predict, evaluate, doctor):
+    app.command(no_args_is_help=command in (predict, evaluate))(command)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"glmedsa {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _glmedsa(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print it."
+        ),
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Say on stderr what is going on.")
+    ] = False,
+) -> None:
+    """Click a skin lesion in a dermoscopy photograph and get its mask.
+
+    Research software, not a medical device.
+    """
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(levelname)s %(name)s: %(message)s",
+    )
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code.
+
+    A user's mistake ends in one sentence on stderr and code 2; only a mistake of
+    ours shows a traceback.
+    """
+    try:
+        code = app(list(arguments), prog_name="glmedsa", standalone_mode=False)
+    except GLMedSAError as error:
+        complain(str(error))
+        return USERS_MISTAKE
+    except typer.TyperException as error:
+        if sentence := error.format_message():
+            complain(f"{sentence.rstrip('.')}; glmedsa --help tells more.")
+        return USERS_MISTAKE
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    return code if isinstance(code, int) else 0
+
+
+def main() -> None:
+    """Run the program with the process's arguments and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        # A file name that the terminal cannot show must not stop the work.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(run(sys.argv[1:]))

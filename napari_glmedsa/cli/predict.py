@@ -1,0 +1,194 @@
+"""`glmedsa predict`: images and clicks in, mask files out."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_glmedsa.cli.inputs import (
+    MASK_ENDING,
+    OVERLAY_ENDING,
+    Clicks,
+    DeviceOption,
+    ModelOption,
+    find_images,
+    load_predictor,
+    model_spec,
+    parse_clicks,
+    prepare_folder,
+)
+from napari_glmedsa.cli.terminal import complain, remark, telling
+from napari_glmedsa.errors import GLMedSAError, ImageFormatError, OutputError
+
+if TYPE_CHECKING:
+    from napari_glmedsa.inference import Predictor
+
+SOME_FAILED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Segmented:
+    """One image's result: the fields are the keys of its --json line."""
+
+    image: str
+    mask: str
+    iou_prediction: float
+    area_px: int
+    encode_seconds: float
+    decode_seconds: float
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    predictor: "Predictor"
+    model: str
+    clicks: Clicks
+    output: Path
+    overlay: bool
+
+
+def predict(
+    images: Annotated[
+        list[Path],
+        typer.Argument(metavar="IMAGE...", help="Image files, or folders of them."),
+    ],
+    *,
+    output: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="Folder for <stem>_segmentation.png."),
+    ],
+    point: Annotated[
+        list[str] | None,
+        typer.Option(metavar="X,Y", help="A click on the lesion; repeatable."),
+    ] = None,
+    negative: Annotated[
+        list[str] | None,
+        typer.Option(metavar="X,Y", help="A click on the skin beside; repeatable."),
+    ] = None,
+    box: Annotated[
+        str | None, typer.Option(metavar="X0,Y0,X1,Y1", help="A box round the lesion.")
+    ] = None,
+    model: ModelOption = None,
+    device: DeviceOption = "auto",
+    overlay: Annotated[
+        bool,
+        typer.Option("--overlay", help="Also write <stem>_overlay.png to look at."),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object per image on stdout.")
+    ] = False,
+) -> None:
+    """Segment the lesion in each image and write its mask.
+
+    Clicks are (x, y) pixels from the image's top left corner and apply to every
+    image named. Without --point and --box the centre of each image is clicked.
+    """
+    clicks = parse_clicks(point or (), negative or (), box)
+    paths = find_images(images)
+    _refuse_same_names(paths)
+    prepare_folder(output)
+    for path in paths:
+        _refuse_to_replace(path, output, overlay=overlay)
+    spec = model_spec(model)
+    job = _Job(load_predictor(spec, device), str(spec), clicks, output, overlay)
+    if clicks.need_centre:
+        whose = "the image centre" if len(paths) == 1 else "the centre of each image"
+        remark(f"No --point given: clicking {whose}.")
+
+    failed = _segment_all(job, paths, as_json=as_json)
+    if failed:
+        complain(
+            f"{len(failed)} of {len(paths)} images failed"
+            f" ({', '.join(str(path) for path in failed)}); the masks of the others"
+            f" are in {output}."
+        )
+        raise typer.Exit(SOME_FAILED)
+
+
+def _segment_all(job: _Job, paths: Sequence[Path], *, as_json: bool) -> list[Path]:
+    failed = []
+    with telling(len(paths), "Segmenting") as teller:
+        for path in paths:
+            try:
+                segmented = _segment(job, path)
+            except GLMedSAError as error:
+                if len(paths) == 1:  # nothing to go on with: the user's mistake
+                    raise
+                teller.failure(_naming(path, str(error)))
+                failed.append(path)
+            else:
+                teller.result(
+                    json.dumps(asdict(segmented)) if as_json else _line(segmented)
+                )
+            teller.step()
+    return failed
+
+
+def _segment(job: _Job, path: Path) -> Segmented:
+    from napari_glmedsa.images import read_image, write_mask, write_overlay
+
+    image = read_image(path)
+    prompts = job.clicks.prompts(image.shape[:2])
+    started = perf_counter()
+    embedding = job.predictor.encode(image)
+    encoded = perf_counter()
+    prediction = job.predictor.predict(embedding, prompts)
+    decoded = perf_counter()
+    mask_path = job.output / f"{path.stem}{MASK_ENDING}.png"
+    write_mask(mask_path, prediction.mask)
+    if job.overlay:
+        overlay_path = job.output / f"{path.stem}{OVERLAY_ENDING}.png"
+        write_overlay(overlay_path, image, prediction.mask, prompts)
+    return Segmented(
+        image=str(path),
+        mask=str(mask_path),
+        iou_prediction=prediction.iou_prediction,
+        area_px=int(prediction.mask.sum()),
+        encode_seconds=round(encoded - started, 4),
+        decode_seconds=round(decoded - encoded, 4),
+        model=job.model,
+    )
+
+
+def _line(segmented: Segmented) -> str:
+    seconds = segmented.encode_seconds + segmented.decode_seconds
+    return (
+        f"{segmented.image} -> {segmented.mask}"
+        f"  ({segmented.area_px} px, predicted IoU {segmented.iou_prediction:.2f},"
+        f" {seconds:.2f} s)"
+    )
+
+
+def _naming(path: Path, sentence: str) -> str:
+    return sentence if str(path) in sentence else f"{path}: {sentence}"
+
+
+def _refuse_same_names(paths: Sequence[Path]) -> None:
+    """Refuse two images whose results would have one name, on any file system."""
+    by_name: dict[str, Path] = {}
+    for path in paths:
+        other = by_name.setdefault(path.stem.casefold(), path)
+        if other is not path:
+            raise ImageFormatError(
+                f"{other} and {path} would both be written to"
+                f" {path.stem}{MASK_ENDING}.png; segment them into two folders."
+            )
+
+
+def _refuse_to_replace(path: Path, output: Path, *, overlay: bool) -> None:
+    """Refuse to write over a mask that another program or person made."""
+    from napari_glmedsa.images import written_by_us
+
+    endings = (MASK_ENDING, OVERLAY_ENDING) if overlay else (MASK_ENDING,)
+    for ending in endings:
+        target = output / f"{path.stem}{ending}.png"
+        if target.exists() and not written_by_us(target):
+            raise OutputError(
+                f"{target} exists and was not written by glmedsa; choose another"
+                " --output folder or move the file away."
+            )

@@ -1,0 +1,41 @@
+"""The errors a user can cause or meet; each message is one sentence to read."""
+
+
+class GLMedSAError(Exception):
+    """Root of all errors of this package; the message is meant for the user."""
+
+
+class AdapterMismatchError(GLMedSAError, ValueError):
+    """An adapter does not belong to the base model or encoder it is put on."""
+
+
+class CheckpointError(GLMedSAError, ValueError):
+    """A weights file is unreadable, unsafe to read or not what it should be."""
+
+
+class DeviceError(GLMedSAError, RuntimeError):
+    """The computing device asked for is not there or has too little memory."""
+
+
+class ImageFormatError(GLMedSAError, ValueError):
+    """An array or file cannot be understood as one two-dimensional image."""
+
+
+class ModelNotFoundError(GLMedSAError, LookupError):
+    """No model of that name is in the registry and no file has that path."""
+
+
+class OutputError(GLMedSAError, OSError):
+    """A result cannot be written where it should go."""
+
+
+class PromptError(GLMedSAError, ValueError):
+    """Clicks, box or mask prompt are malformed or outside the image."""
+
+
+class RegistryError(GLMedSAError, ValueError):
+    """The model registry holds something broken or contradictory."""
+
+
+class Cancelled(Exception):  # noqa: N818  (it is not an error and is never shown)
+    """Work was called off because nobody waits for its result any more."""

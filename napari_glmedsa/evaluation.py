@@ -1,0 +1,158 @@
+"""How good masks are: Dice, IoU, threshold Jaccard, and clicks simulated on images."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skimage.transform import resize
+
+from napari_glmedsa.inference import MaskPrediction, Predictor, Prompts
+from napari_glmedsa.simulation import ClickSimulator
+
+PROTOCOL: dict[str, Any] = {
+    "first_click": "uniform over the lesion, at the model's input resolution",
+    "next_clicks": "uniform over missed lesion (over the lesion if none is missed)",
+    "labels": "all positive",
+    "threshold": "logit > 0 at the image's own size",
+    "average": "per image, then the mean over images",
+    "seeding": "per image, from the seed and the image's id",
+    "threshold_jaccard": "IoU if at least 0.65, else 0 (ISIC 2018)",
+}
+
+
+def dice(mask: NDArray[np.bool_], target: NDArray[np.bool_]) -> float:
+    """Return the Dice coefficient ``2 |A and B| / (|A| + |B|)``, 1 if both are empty.
+
+    Parameters
+    ----------
+    mask, target
+        (H, W) bool, of one shape.
+    """
+    _same_shape(mask, target)
+    total = int(mask.sum()) + int(target.sum())
+    return 2 * int((mask & target).sum()) / total if total else 1.0
+
+
+def iou(mask: NDArray[np.bool_], target: NDArray[np.bool_]) -> float:
+    """Return the Jaccard index ``|A and B| / |A or B|``, 1 if both are empty.
+
+    Parameters
+    ----------
+    mask, target
+        (H, W) bool, of one shape.
+    """
+    _same_shape(mask, target)
+    union = int((mask | target).sum())
+    return int((mask & target).sum()) / union if union else 1.0
+
+
+def threshold_jaccard(
+    mask: NDArray[np.bool_], target: NDArray[np.bool_], threshold: float = 0.65
+) -> float:
+    """Return the IoU if it reaches `threshold`, else 0: the metric of ISIC 2018."""
+    jaccard = iou(mask, target)
+    return jaccard if jaccard >= threshold else 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One image whose lesion is known: (H, W, 3) uint8 and (H, W) bool."""
+
+    id: str
+    image: NDArray[np.uint8]
+    mask: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageScore:
+    """Scores of one image after 1, 2, ... clicks."""
+
+    id: str
+    dice: tuple[float, ...]
+    iou: tuple[float, ...]
+    threshold_jaccard: tuple[float, ...]
+
+
+def evaluate_clicks(
+    predictor: Predictor, cases: Iterable[Case], *, n_clicks: int = 3, seed: int = 0
+) -> Iterator[ImageScore]:
+    """Simulate clicks on each image and score the answer to each.
+
+    The result for an image depends on the image, its id and the seed only, not
+    on the other images or their order. See `PROTOCOL`.
+
+    Parameters
+    ----------
+    predictor
+        The model to judge.
+    cases
+        Images with known masks.
+    n_clicks
+        Clicks per image.
+    seed
+        Another seed clicks elsewhere.
+
+    Yields
+    ------
+    ImageScore
+        One per case, in order.
+    """
+    for case in cases:
+        _same_shape(case.mask, case.image[..., 0])
+        masks = [p.mask for p in _predictions(predictor, case, n_clicks, seed)]
+        yield ImageScore(
+            case.id,
+            tuple(dice(mask, case.mask) for mask in masks),
+            tuple(iou(mask, case.mask) for mask in masks),
+            tuple(threshold_jaccard(mask, case.mask) for mask in masks),
+        )
+
+
+def summarise(scores: Sequence[ImageScore]) -> dict[str, list[float]]:
+    """Return the mean over images of each metric, a list over clicks."""
+    return {
+        metric: np.mean([getattr(score, metric) for score in scores], axis=0).tolist()
+        for metric in ("dice", "iou", "threshold_jaccard")
+    }
+
+
+def _predictions(
+    predictor: Predictor, case: Case, n_clicks: int, seed: int
+) -> Iterator[MaskPrediction]:
+    """Click in the model's input frame, as the protocol says, and predict."""
+    embedding = predictor.encode(case.image)
+    size = embedding.input_size
+    target = resize(case.mask.astype(np.float32), size, order=1, anti_aliasing=True)
+    target = target >= 0.5
+    if not target.any() and case.mask.any():  # thinner than an input pixel
+        target = resize(case.mask, size, order=0, anti_aliasing=False)
+    to_image = np.array(case.mask.shape[::-1]) / np.array(size[::-1])
+    name = int.from_bytes(hashlib.sha256(case.id.encode()).digest()[:8], "big")
+    rng = np.random.default_rng([seed, name])
+    simulator = ClickSimulator()
+    prompts = simulator.first(target, rng)
+    for click in range(n_clicks):
+        scaled = Prompts(prompts.point_coords * to_image, prompts.point_labels)
+        prediction = predictor.predict(embedding, scaled)
+        yield prediction
+        if click + 1 < n_clicks:
+            answer = _at_input_size(predictor, prediction, size)
+            prompts = simulator.refine(prompts, target, answer, rng)
+
+
+@torch.inference_mode()
+def _at_input_size(
+    predictor: Predictor, prediction: MaskPrediction, size: tuple[int, int]
+) -> NDArray[np.bool_]:
+    logits = predictor.sam.postprocess_masks(prediction.low_res_logits, size, size)
+    mask: NDArray[np.bool_] = (logits[0, 0] > 0).cpu().numpy()
+    return mask
+
+
+def _same_shape(mask: NDArray[Any], target: NDArray[Any]) -> None:
+    if mask.shape != target.shape:
+        raise ValueError(f"Masks of shape {mask.shape} and {target.shape} differ.")

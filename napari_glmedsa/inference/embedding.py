@@ -1,0 +1,27 @@
+"""What the encoder knows about one image, for one model."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class ImageEmbedding:
+    """The output of the image encoder and how to map clicks and masks to it.
+
+    Parameters
+    ----------
+    features
+        (1, C, h, w) float32.
+    original_size
+        (H, W) of the image as the user sees it.
+    input_size
+        (H, W) after resizing the longest side, before padding.
+    key
+        Names the pixels and the model that made it; equal keys, equal features.
+    """
+
+    features: Tensor
+    original_size: tuple[int, int]
+    input_size: tuple[int, int]
+    key: str

@@ -1,0 +1,224 @@
+"""A model ready for clicks: encode an image once, predict from prompts often."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from segment_anything.modeling import Sam
+from torch import Tensor
+
+from napari_glmedsa.errors import DeviceError, PromptError
+from napari_glmedsa.files import sha256_array
+from napari_glmedsa.inference.decode import decode_masks
+from napari_glmedsa.inference.embedding import ImageEmbedding
+from napari_glmedsa.inference.preprocess import model_input
+from napari_glmedsa.inference.prompts import Prompts
+
+Precision = Literal["fp32", "bf16", "fp16"]
+BlockCallback = Callable[[int, int], None]
+
+_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True, eq=False)
+class MaskPrediction:
+    """The answer to one set of prompts.
+
+    Parameters
+    ----------
+    mask
+        (H, W) bool, at the size of the original image.
+    low_res_logits
+        (1, 1, 4h, 4w) float32; positive is lesion.
+    iou_prediction
+        The model's own guess at the IoU of the mask.
+    prompts
+        What was asked.
+    embedding_key
+        Which image and model answered, so that a late answer can be dropped.
+    """
+
+    mask: NDArray[np.bool_]
+    low_res_logits: Tensor
+    iou_prediction: float
+    prompts: Prompts
+    embedding_key: str
+
+
+class Predictor:
+    """One SAM (with or without adapters) that answers prompts.
+
+    Parameters
+    ----------
+    sam
+        The model, on its device; put into eval mode.
+    fingerprint
+        Names the weights; part of every embedding's key.
+    precision
+        Of the image encoder; the decoder always computes in float32.
+    multimask_output
+        Let SAM propose three masks and take the one it believes in most.
+    """
+
+    def __init__(
+        self,
+        sam: Sam,
+        *,
+        fingerprint: str,
+        precision: Precision = "fp32",
+        multimask_output: bool = False,
+    ) -> None:
+        if precision not in ("fp32", *_AUTOCAST):
+            raise ValueError(f"precision must be fp32, bf16 or fp16, not {precision!r}")
+        self.sam = sam.eval()
+        self.fingerprint = fingerprint
+        self.precision = precision
+        self.multimask_output = multimask_output
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        device: torch.device = self.sam.device
+        return device
+
+    @property
+    def depth(self) -> int:
+        """Number of ViT blocks, the steps of `encode`."""
+        return len(self.sam.image_encoder.blocks)
+
+    @torch.inference_mode()
+    def encode(
+        self, image: NDArray[np.uint8], *, on_block: BlockCallback | None = None
+    ) -> ImageEmbedding:
+        """Run the image encoder.
+
+        Parameters
+        ----------
+        image
+            (H, W, 3) uint8 RGB.
+        on_block
+            Called as ``on_block(done, depth)`` after every ViT block, in this
+            thread; what it raises (`Cancelled`, say) ends the encoding.
+
+        Raises
+        ------
+        DeviceError
+            If memory runs out.
+        """
+        key = hashlib.sha256(
+            f"{sha256_array(image)}|{self.fingerprint}|{self.precision}".encode()
+        ).hexdigest()
+        with _clear_memory_errors(), self._report_blocks(on_block), self._autocast():
+            tensor, input_size = model_input(self.sam, image)
+            features = self.sam.image_encoder(tensor).float()
+        height, width = image.shape[:2]
+        return ImageEmbedding(features, (height, width), input_size, key)
+
+    @torch.inference_mode()
+    def predict(self, embedding: ImageEmbedding, prompts: Prompts) -> MaskPrediction:
+        """Answer the prompts with a mask at the size of the original image.
+
+        Raises
+        ------
+        PromptError
+            If there is no prompt, or one lies outside the image.
+        DeviceError
+            If memory runs out.
+        """
+        if prompts.is_empty:
+            raise PromptError("There is nothing to segment yet: click on the lesion.")
+        prompts.check_inside(embedding.original_size)
+        with _clear_memory_errors():
+            logits, iou_predictions = decode_masks(
+                self.sam,
+                embedding.features,
+                **self._prompt_tensors(embedding, prompts),
+                multimask_output=self.multimask_output,
+            )
+            best = int(iou_predictions[0].argmax())
+            low_res_logits = logits[:, best : best + 1]
+            full = self.sam.postprocess_masks(
+                low_res_logits, embedding.input_size, embedding.original_size
+            )
+            mask = (full[0, 0] > self.sam.mask_threshold).cpu().numpy()
+        return MaskPrediction(
+            mask=mask,
+            low_res_logits=low_res_logits,
+            iou_prediction=float(iou_predictions[0, best]),
+            prompts=prompts,
+            embedding_key=embedding.key,
+        )
+
+    def _prompt_tensors(
+        self, embedding: ImageEmbedding, prompts: Prompts
+    ) -> dict[str, Tensor | None]:
+        """Scale prompts from the original image to the model's input frame."""
+        height, width = embedding.original_size
+        new_height, new_width = embedding.input_size
+        scale = np.array([new_width / width, new_height / height])
+
+        def tensor(values: NDArray[Any]) -> Tensor:
+            return torch.as_tensor(values, dtype=torch.float32, device=self.device)
+
+        has_points = len(prompts.point_coords) > 0
+        low_res = tuple(4 * side for side in embedding.features.shape[-2:])
+        mask_input = prompts.mask_input
+        if mask_input is not None and mask_input.shape != low_res:
+            raise PromptError(
+                f"A mask prompt for this model has {low_res[0]} x {low_res[1]} logits, "
+                f"not {' x '.join(map(str, mask_input.shape))}."
+            )
+        return {
+            "point_coords": tensor(prompts.point_coords * scale)[None]
+            if has_points
+            else None,
+            "point_labels": tensor(prompts.point_labels)[None] if has_points else None,
+            "boxes": None
+            if prompts.box is None
+            else tensor(prompts.box * np.tile(scale, 2))[None],
+            "mask_input": None if mask_input is None else tensor(mask_input)[None, None],
+        }
+
+    def _autocast(self) -> torch.autocast:
+        dtype = _AUTOCAST.get(self.precision)
+        return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
+
+    @contextmanager
+    def _report_blocks(self, on_block: BlockCallback | None) -> Iterator[None]:
+        if on_block is None:
+            yield
+            return
+        done = 0
+
+        def hook(*_: object) -> None:  # a value returned would replace the output
+            nonlocal done
+            done += 1
+            on_block(done, self.depth)
+
+        blocks = self.sam.image_encoder.blocks
+        handles = [block.register_forward_hook(hook) for block in blocks]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+@contextmanager
+def _clear_memory_errors() -> Iterator[None]:
+    """Turn every kind of running out of memory into one sentence."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = str(error).lower()
+        if isinstance(error, RuntimeError) and "memory" not in text:
+            raise
+        raise DeviceError(
+            "There is not enough memory for this image and model; close other "
+            "programs, choose a smaller model or the device cpu."
+        ) from error

@@ -1,0 +1,145 @@
+"""Any image layer's array to RGB uint8, and that to the model's square input."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from segment_anything.modeling import Sam
+from torch import Tensor
+from torchvision.transforms.functional import resize, to_pil_image
+
+from napari_glmedsa.errors import ImageFormatError
+
+_BIT_DEPTHS = (8, 12, 16, 32, 64)
+
+
+def to_rgb_uint8(array: Any) -> NDArray[np.uint8]:
+    """Convert what an image layer can hold to plain RGB.
+
+    Only values count, never a viewer's contrast limits.
+
+    * bool: False is 0, True is 255.
+    * integers: scaled from the smallest of 8, 12, 16, 32 or 64 bits that holds the
+      largest value, so a 12-bit camera image in a uint16 array keeps its
+      brightness.
+    * floats: 0..1 if nothing lies outside, else 0..255 if nothing lies outside.
+    * anything else, negative integers included: from minimum to maximum.
+
+    Parameters
+    ----------
+    array
+        (H, W), (H, W, 1) grey, (H, W, 2) grey and alpha, (H, W, 3) RGB or
+        (H, W, 4) RGBA; numpy, dask or anything with ``__array__``. Alpha is
+        dropped.
+
+    Returns
+    -------
+    NDArray[np.uint8]
+        (H, W, 3).
+
+    Raises
+    ------
+    ImageFormatError
+        For stacks, empty images, complex numbers, NaN and infinity.
+    """
+    shape = tuple(getattr(array, "shape", None) or np.shape(array))
+    if not (len(shape) == 2 or (len(shape) == 3 and shape[2] <= 4)):
+        raise ImageFormatError(
+            f"The image has shape {' x '.join(map(str, shape))}; only "
+            "two-dimensional grey, RGB or RGBA images can be segmented, so choose one "
+            "plane of a stack."
+        )
+    if 0 in shape:
+        raise ImageFormatError("The image is empty (it has no pixels).")
+    try:
+        values = np.asarray(array)
+    except MemoryError as error:
+        raise ImageFormatError(
+            f"The image ({' x '.join(map(str, shape))}) does not fit into memory; "
+            "choose a smaller version of it."
+        ) from error
+    if values.dtype.kind not in "buif":
+        raise ImageFormatError(
+            f"Pixels of type {values.dtype} are not brightness values; convert the "
+            "image to 8-bit, 16-bit or float."
+        )
+    if values.ndim == 2:
+        values = values[..., None]
+    colours = values[..., :3] if values.shape[2] >= 3 else values[..., :1]
+    grey_or_rgb = _to_uint8(colours)
+    return np.ascontiguousarray(np.broadcast_to(grey_or_rgb, (*values.shape[:2], 3)))
+
+
+def _to_uint8(values: NDArray[Any]) -> NDArray[np.uint8]:
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype.kind == "b":
+        return values.astype(np.uint8) * np.uint8(255)
+    low, high = values.min(), values.max()
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ImageFormatError(
+            "The image contains NaN or infinite values; replace them (for example by "
+            "0) before segmenting."
+        )
+    floor = 0.0
+    if low < 0:
+        floor, full = float(low), float(high)
+    elif values.dtype.kind in "ui":
+        full = float(min(2**b - 1 for b in _BIT_DEPTHS if 2**b > int(high)))
+    elif high <= 1:
+        full = 1.0
+    else:
+        floor, full = (0.0, 255.0) if high <= 255 else (float(low), float(high))
+    scale = 255.0 / max(full - floor, np.finfo(np.float32).tiny)
+    dtype = np.float32 if values.dtype.itemsize <= 2 else np.float64
+    scaled = (values.astype(dtype) - dtype(floor)) * dtype(scale)
+    return np.rint(scaled).astype(np.uint8)
+
+
+def resize_longest_side(
+    image: NDArray[np.uint8], length: int
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """Shrink or enlarge so that the longest side is `length`, as SAM does.
+
+    Parameters
+    ----------
+    image
+        (H, W, 3) uint8.
+    length
+        Pixels.
+
+    Returns
+    -------
+    tuple
+        The image and its (H, W). A side never becomes less than one pixel,
+        where SAM itself would fail.
+    """
+    height, width = image.shape[:2]
+    scale = length / max(height, width)
+    new = (max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's about large pictures
+        resized = np.array(resize(to_pil_image(image), list(new)))
+    return resized, new
+
+
+def model_input(sam: Sam, image: NDArray[np.uint8]) -> tuple[Tensor, tuple[int, int]]:
+    """Turn an RGB image into SAM's input: resized, normalised, padded.
+
+    Parameters
+    ----------
+    sam
+        Gives the input size, mean, standard deviation and device.
+    image
+        (H, W, 3) uint8.
+
+    Returns
+    -------
+    tuple
+        Tensor (1, 3, S, S) float32 and the (H, W) of the image in it.
+    """
+    resized, size = resize_longest_side(image, sam.image_encoder.img_size)
+    tensor = torch.as_tensor(resized, device=sam.device).permute(2, 0, 1)[None]
+    return sam.preprocess(tensor.contiguous()), size

@@ -1,0 +1,110 @@
+"""A convolutional stem in front of the ViT blocks of a small SAM.
+
+A hybrid ViT (Dosovitskiy et al. 2020, section 3.1) learns from few images:
+the stem is EfficientNet-Lite0 up to stride 16, batch norms folded into the
+convolutions, and a linear map to the width of the blocks.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+# kernel, stride, expansion, channels, repeats: stages 1-5 of EfficientNet-Lite0.
+_STAGES = (
+    (3, 1, 1, 16, 1),
+    (3, 2, 6, 24, 2),
+    (5, 2, 6, 40, 2),
+    (3, 2, 6, 80, 3),
+    (5, 1, 6, 112, 3),
+)
+_FINE_STAGE = 2  # the last stage at stride 8; its detail goes to the tokens too
+
+
+class SameConv(nn.Conv2d):
+    """Convolution padded as TensorFlow's ``SAME``: stride 2 pads right and below more.
+
+    The ImageNet weights were trained so; even input sizes are assumed.
+    """
+
+    def __init__(
+        self, channels_in: int, channels_out: int, kernel: int, stride: int, groups: int
+    ) -> None:
+        super().__init__(channels_in, channels_out, kernel, stride, groups=groups)
+        total = kernel - stride
+        self.margin = (total // 2, total - total // 2) * 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, C', H / stride, W / stride)."""
+        return super().forward(functional.pad(x, self.margin))
+
+
+class InvertedResidual(nn.Module):
+    """Expand, depthwise convolution, project; a skip where shapes allow one."""
+
+    def __init__(
+        self, channels_in: int, channels_out: int, kernel: int, stride: int, factor: int
+    ) -> None:
+        super().__init__()
+        wide = channels_in * factor
+        self.skip = stride == 1 and channels_in == channels_out
+        self.expand = (
+            SameConv(channels_in, wide, 1, 1, 1) if factor > 1 else nn.Identity()
+        )
+        self.depthwise = SameConv(wide, wide, kernel, stride, wide)
+        self.project = SameConv(wide, channels_out, 1, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, C', H / stride, W / stride)."""
+        y = self.expand(x)
+        if y is not x:
+            y = functional.relu6(y)
+        y = self.project(functional.relu6(self.depthwise(y)))
+        return x + y if self.skip else y
+
+
+class ConvStem(nn.Module):
+    """Stand-in for SAM's ``patch_embed``: image to tokens at stride 16.
+
+    Parameters
+    ----------
+    embed_dim
+        Width of the ViT blocks that follow.
+    """
+
+    stride = 16
+
+    def __init__(self, embed_dim: int) -> None:
+        super().__init__()
+        self.first = SameConv(3, 32, 3, 2, 1)
+        channels = 32
+        stages = []
+        for kernel, stride, factor, width, repeats in _STAGES:
+            blocks = []
+            for repeat in range(repeats):
+                step = stride if repeat == 0 else 1
+                blocks.append(InvertedResidual(channels, width, kernel, step, factor))
+                channels = width
+            stages.append(nn.Sequential(*blocks))
+        self.stages = nn.ModuleList(stages)
+        fine = _STAGES[_FINE_STAGE][3] * 4  # 2 x 2 pixels of stride 8 per token
+        self.project = nn.Linear(channels + fine, embed_dim)
+
+    def convolutions(self) -> Iterator[SameConv]:
+        """Yield the convolutions in the order of EfficientNet-Lite0's weights."""
+        for module in self.modules():
+            if isinstance(module, SameConv):
+                yield module
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map normalised images (B, 3, H, W) to tokens (B, H/16, W/16, embed_dim)."""
+        x = x.contiguous(memory_format=torch.channels_last)  # faster on CPU
+        x = functional.relu6(self.first(x))
+        for index, stage in enumerate(self.stages):
+            x = stage(x)
+            if index == _FINE_STAGE:
+                fine = functional.pixel_unshuffle(x, 2)
+        features = torch.cat([x, fine], dim=1).permute(0, 2, 3, 1)
+        tokens: Tensor = self.project(features)
+        return tokens

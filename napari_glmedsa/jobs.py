@@ -1,0 +1,163 @@
+"""One worker thread in which the newest job of a key replaces the older one."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from napari_glmedsa.errors import Cancelled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Job:
+    """A piece of work that can be called off.
+
+    Attributes
+    ----------
+    key : str
+        What the job is about; of each key only the newest job counts.
+    cancelled : bool
+        Whether nobody waits for the result any more. Once true, it stays true.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        run: Callable[[Job], Any],
+        *,
+        on_done: Callable[[Any], None],
+        on_error: Callable[[Exception], None],
+    ) -> None:
+        self.key = key
+        self.run = run
+        self.on_done = on_done
+        self.on_error = on_error
+        self._cancelled = threading.Event()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody waits for the result any more."""
+        return self._cancelled.is_set()
+
+    def cancel(self) -> None:
+        """Call the job off; a running one notices at its next check."""
+        self._cancelled.set()
+
+    def raise_if_cancelled(self) -> None:
+        """Raise `Cancelled` if the job was called off, for use inside long work."""
+        if self.cancelled:
+            raise Cancelled(self.key)
+
+
+class JobQueue:
+    """Runs jobs one after the other in a daemon thread of its own.
+
+    Parameters
+    ----------
+    chain : sequence of str
+        Keys whose jobs build on one another, first to last. Submitting one of them also
+        calls off what is pending or running further down the chain, because it would
+        answer a question that is no longer asked.
+    """
+
+    def __init__(self, chain: Sequence[str] = ()) -> None:
+        self._chain = tuple(chain)
+        self._pending: list[Job] = []
+        self._running: Job | None = None
+        self._closed = False
+        self._wake = threading.Condition()
+        self._worker: threading.Thread | None = None
+
+    def submit(
+        self,
+        key: str,
+        run: Callable[[Job], T],
+        *,
+        on_done: Callable[[T], None],
+        on_error: Callable[[Exception], None],
+    ) -> Job:
+        """Queue `run` and return at once.
+
+        Parameters
+        ----------
+        key : str
+            Replaces an unfinished job of the same key, and of later keys in the chain.
+        run : callable
+            The work, done in the worker. It gets the job, so that it can look whether
+            it was called off, and may raise `Cancelled`.
+        on_done, on_error : callable
+            Called in the worker with the result or the exception, unless the job was
+            called off meanwhile.
+
+        Returns
+        -------
+        Job
+            Already cancelled if the queue is closed.
+        """
+        job = Job(key, run, on_done=on_done, on_error=on_error)
+        with self._wake:
+            if self._closed:
+                job.cancel()
+                return job
+            self._call_off(self._replaced_by(key))
+            self._pending.append(job)
+            if self._worker is None or not self._worker.is_alive():
+                self._worker = threading.Thread(
+                    target=self._work, name="glmedsa-worker", daemon=True
+                )
+                self._worker.start()
+            self._wake.notify()
+        return job
+
+    def cancel(self, key: str) -> None:
+        """Call off what is pending or running under `key` and later in its chain."""
+        with self._wake:
+            self._call_off(self._replaced_by(key))
+
+    def close(self) -> None:
+        """Call off the chain and stop the worker once it is idle; never waits for it.
+
+        Jobs outside the chain (a file being saved) are still finished.
+        """
+        with self._wake:
+            self._closed = True
+            self._call_off(self._chain)
+            self._wake.notify()
+
+    def _replaced_by(self, key: str) -> tuple[str, ...]:
+        return self._chain[self._chain.index(key) :] if key in self._chain else (key,)
+
+    def _call_off(self, keys: Sequence[str]) -> None:
+        for job in (*self._pending, self._running):
+            if job is not None and job.key in keys:
+                job.cancel()
+        self._pending = [job for job in self._pending if not job.cancelled]
+
+    def _work(self) -> None:
+        while (job := self._next()) is not None:
+            try:
+                job.raise_if_cancelled()
+                result = job.run(job)
+                job.raise_if_cancelled()
+                job.on_done(result)
+            except Cancelled:
+                logger.debug("%s called off", job.key)
+            except Exception as error:  # noqa: BLE001  (the one place that catches all)
+                if not job.cancelled:
+                    job.on_error(error)
+
+    def _next(self) -> Job | None:
+        with self._wake:
+            self._running = None
+            self._wake.wait_for(lambda: self._pending or self._closed)
+            if not self._pending:
+                return None
+            self._running = self._pending.pop(0)
+            return self._running

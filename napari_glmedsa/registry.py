@@ -1,0 +1,332 @@
+"""Base models and adapters under one root folder, and the built-in ones."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from napari_glmedsa.adapters.card import AdapterCard, open_safetensors, read_card
+from napari_glmedsa.errors import (
+    CheckpointError,
+    ModelNotFoundError,
+    RegistryError,
+)
+from napari_glmedsa.files import atomic_write, read_json, sha256_file, write_json
+
+if TYPE_CHECKING:  # torch is imported by the methods that load, off the GUI thread
+    import torch
+    from segment_anything.modeling import Sam
+
+    from napari_glmedsa.inference import Predictor
+
+_ADAPTER_FILE = "adapter.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A base model with or without an adapter; ``str`` gives ``"base+adapter"``.
+
+    Parameters
+    ----------
+    base
+        Name in the registry, or path of a weights file.
+    adapter
+        Name in the registry, path of an adapter file, or None.
+    """
+
+    base: str
+    adapter: str | None = None
+
+    def __str__(self) -> str:
+        return self.base if self.adapter is None else f"{self.base}+{self.adapter}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``"base"`` or ``"base+adapter"``.
+
+        Raises
+        ------
+        ModelNotFoundError
+            If a part is empty.
+        """
+        base, plus, adapter = text.partition("+")
+        if plus and Path(text).exists():  # a path with a plus sign in it
+            return cls(text)
+        if not base or (plus and not adapter):
+            raise ModelNotFoundError(
+                f"{text!r} is not a model; write BASE or BASE+ADAPTER."
+            )
+        return cls(base, adapter or None)
+
+
+DEFAULT_MODEL = ModelSpec("sam_vit_mini", "glmedsa_vit_mini_isic")
+
+
+@dataclass(frozen=True)
+class BaseCard:
+    """What is known about a base model.
+
+    Parameters
+    ----------
+    name
+        Folder name in the registry.
+    path
+        The weights file, which may not be there yet.
+    sha256
+        `tensors_sha256` of the weights; adapters name it.
+    description, licence
+        One sentence each.
+    facts
+        Everything in ``card.json``.
+    """
+
+    name: str
+    path: Path
+    sha256: str
+    description: str = ""
+    licence: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def installed(self) -> bool:
+        """Whether the weights are on this computer."""
+        return self.path.is_file()
+
+    @property
+    def bytes(self) -> int:
+        """Size of the weights file, 0 if it is not there."""
+        return self.path.stat().st_size if self.installed else 0
+
+
+def default_root() -> Path:
+    """Return ``$NAPARI_GLMEDSA_HOME``, else the user's data folder."""
+    if home := os.environ.get("NAPARI_GLMEDSA_HOME"):
+        return Path(home).expanduser()
+    from platformdirs import user_data_path
+
+    return user_data_path("napari-glmedsa", appauthor=False)
+
+
+class ModelRegistry:
+    """Models below a root folder, plus the built-in catalogue.
+
+    Parameters
+    ----------
+    root
+        Holds ``base/<name>/card.json`` and ``adapters/<name>/adapter.safetensors``;
+        it need not exist. A model there hides a built-in one of the same name.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def bases(self) -> list[BaseCard]:
+        """Return every base model, installed or not, in order of name."""
+        folders = self._folders("base", "card.json")
+        return [_base_card(folder) for folder in folders.values()]
+
+    def adapters(self, base: str | None = None) -> list[AdapterCard]:
+        """Return every readable adapter (of one base), in order of name."""
+        cards = []
+        for name, folder in self._folders("adapters", _ADAPTER_FILE).items():
+            try:
+                card = read_card(folder / _ADAPTER_FILE)
+            except CheckpointError:
+                continue  # a broken file must not empty every list; `broken` names it
+            if base in (None, card.base_model) and card.name == name:
+                cards.append(card)
+        return cards
+
+    def broken(self) -> dict[str, str]:
+        """Return adapter folders that cannot be used, each with the reason."""
+        problems = {}
+        for name, folder in self._folders("adapters", _ADAPTER_FILE).items():
+            try:
+                card = read_card(folder / _ADAPTER_FILE)
+            except CheckpointError as error:
+                problems[name] = str(error)
+            else:
+                if card.name != name:
+                    problems[name] = f"Its card says {card.name}; rename the folder."
+        return problems
+
+    def specs(self) -> list[ModelSpec]:
+        """Return every model that can be loaded now, the default first."""
+        installed = {card.name: card for card in self.bases() if card.installed}
+        found = [
+            ModelSpec(card.base_model, card.name)
+            for card in self.adapters()
+            if card.base_model in installed
+            and card.base_sha256 == installed[card.base_model].sha256
+        ]
+        found += [ModelSpec(name) for name in installed]
+        return sorted(found, key=lambda spec: spec != DEFAULT_MODEL)
+
+    def load_sam(self, base: str, *, device: "torch.device") -> "Sam":
+        """Load a base model by name or path, without adapters.
+
+        Raises
+        ------
+        ModelNotFoundError
+            If there is neither such a name nor such a file.
+        CheckpointError, RegistryError
+            If the file is unsafe, damaged, or not what its card says.
+        """
+        return self._load_base(base, device)[0]
+
+    def load(self, spec: ModelSpec, *, device: "torch.device") -> "Predictor":
+        """Load a base and its adapter, ready to predict.
+
+        Raises
+        ------
+        AdapterMismatchError
+            If the adapter was trained on another base.
+        ModelNotFoundError, CheckpointError, RegistryError
+            As `load_sam`.
+        """
+        from napari_glmedsa.adapters import load_adapter
+        from napari_glmedsa.inference import Predictor
+
+        sam, fingerprint = self._load_base(spec.base, device)
+        multimask_output = False
+        if spec.adapter is not None:
+            path = self._adapter_path(spec.adapter)
+            card = load_adapter(path, sam, base_sha256=fingerprint)
+            multimask_output = card.multimask_output
+            fingerprint = f"{fingerprint}+{sha256_file(path)}"
+        return Predictor(
+            sam, fingerprint=fingerprint, multimask_output=multimask_output
+        )
+
+    def _load_base(self, base: str, device: "torch.device") -> tuple["Sam", str]:
+        from napari_glmedsa.adapters import tensors_sha256
+        from napari_glmedsa.inference import SamArchitecture, build_sam
+
+        folder = self._folders("base", "card.json").get(base)
+        card = _base_card(folder) if folder else None
+        path = card.path if card else Path(base)
+        if not path.is_file():
+            known = ", ".join(c.name for c in self.bases() if c.installed) or "none"
+            raise ModelNotFoundError(
+                f"There is no base model {base!r}; installed are: {known}. A path of "
+                "a weights file works too."
+            )
+        tensors = _read_tensors(path)
+        sha256 = tensors_sha256(tensors)
+        if card and sha256 != card.sha256:
+            raise RegistryError(
+                f"The weights of {base} differ from what their card says; the file "
+                f"{path} is damaged, install it again."
+            )
+        sam = build_sam(SamArchitecture.from_state_dict(tensors), tensors)
+        return sam.to(device), sha256
+
+    def _adapter_path(self, adapter: str) -> Path:
+        folder = self._folders("adapters", _ADAPTER_FILE).get(adapter)
+        if folder:
+            return folder / _ADAPTER_FILE
+        if Path(adapter).is_file():
+            return Path(adapter)
+        known = ", ".join(card.name for card in self.adapters()) or "none"
+        raise ModelNotFoundError(
+            f"There is no adapter {adapter!r}; installed are: {known}. A path of an "
+            "adapter file works too."
+        )
+
+    def _folders(self, kind: str, marker: str) -> dict[str, Path]:
+        """Return folders that hold `marker`, by name; the root hides the built-in."""
+        found = {
+            path.parent.name: path.parent
+            for root in (_catalogue(), self.root)
+            for path in _glob(root / kind, f"*/{marker}")
+        }
+        return dict(sorted(found.items()))
+
+
+def write_base(
+    folder: Path, tensors: "Mapping[str, torch.Tensor]", **facts: Any
+) -> BaseCard:
+    """Write a base model's weights and card into `folder`, whose name is its name.
+
+    Parameters
+    ----------
+    folder
+        Made if missing, usually ``<root>/base/<name>``.
+    tensors
+        A SAM state dict, written in its own float type.
+    facts
+        For the card: description, licence, training, metrics.
+    """
+    from safetensors.torch import save_file
+
+    from napari_glmedsa.adapters import tensors_sha256
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_write(folder / "model.safetensors") as partial:
+        save_file(dict(tensors), partial)
+    card = {
+        "file": "model.safetensors",
+        "sha256": tensors_sha256(tensors),
+        "parameters": sum(tensor.numel() for tensor in tensors.values()),
+        **facts,
+    }
+    write_json(folder / "card.json", card)
+    return _base_card(folder)
+
+
+def _catalogue() -> Path:
+    """Return the folder of built-in models (``models/`` in a checkout)."""
+    return Path(str(files("napari_glmedsa.catalogue") / "README.md")).parent
+
+
+def _glob(folder: Path, pattern: str) -> Iterator[Path]:
+    yield from sorted(folder.glob(pattern)) if folder.is_dir() else ()
+
+
+def _base_card(folder: Path) -> BaseCard:
+    try:
+        facts = read_json(folder / "card.json")
+        return BaseCard(
+            name=folder.name,
+            path=folder / facts["file"],
+            sha256=facts["sha256"],
+            description=facts.get("description", ""),
+            licence=facts.get("licence", ""),
+            facts=facts,
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RegistryError(
+            f"The model card {folder / 'card.json'} is damaged ({error}); install the "
+            "model again or delete its folder."
+        ) from error
+
+
+def _read_tensors(path: Path) -> "dict[str, torch.Tensor]":
+    """Read a weights file without ever running code that is in it."""
+    if path.suffix == ".safetensors":
+        with open_safetensors(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    import pickle
+
+    import torch
+
+    try:
+        tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise CheckpointError(
+            f"{path.name} is not a plain weights file: it is damaged, or it holds "
+            "program code, which is never run. Use an official SAM checkpoint (.pth) "
+            "or a .safetensors file."
+        ) from error
+    if not isinstance(tensors, dict) or not all(
+        isinstance(value, torch.Tensor) for value in tensors.values()
+    ):
+        raise CheckpointError(
+            f"{path.name} holds something else than named weights; use an official "
+            "SAM checkpoint (.pth) or a .safetensors file."
+        )
+    return tensors
+
+

@@ -1,0 +1,81 @@
+"""A user made of dice: the first click on a lesion, then clicks where it went wrong."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_glmedsa.inference.prompts import Prompts
+
+ClickPolicy = Literal["positive", "corrective"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClickSimulator:
+    """Draws clicks from a known mask; every draw comes from the generator passed in.
+
+    Parameters
+    ----------
+    policy
+        ``"positive"``: later clicks fall on missed lesion only, as in the
+        paper's 3-point prompts. ``"corrective"``: on any wrong pixel, with the
+        label that corrects it, as a person would.
+    """
+
+    policy: ClickPolicy = "positive"
+
+    def first(self, mask: NDArray[np.bool_], rng: np.random.Generator) -> Prompts:
+        """Click on a random pixel of the mask.
+
+        Parameters
+        ----------
+        mask
+            (H, W) bool. If it is empty, the click is a background click anywhere.
+        rng
+            Source of the draw.
+
+        Returns
+        -------
+        Prompts
+            One click, (x, y) in the pixels of `mask`.
+        """
+        label = int(mask.any())
+        where = mask if label else ~mask
+        return Prompts(_draw(where, rng)[None], np.array([label]))
+
+    def refine(
+        self,
+        prompts: Prompts,
+        mask: NDArray[np.bool_],
+        predicted: NDArray[np.bool_],
+        rng: np.random.Generator,
+    ) -> Prompts:
+        """Add one click where `predicted` is wrong (anywhere right if it is perfect).
+
+        Parameters
+        ----------
+        prompts
+            The clicks so far; they are kept.
+        mask, predicted
+            (H, W) bool, truth and the model's answer.
+        rng
+            Source of the draw.
+        """
+        wrong = mask & ~predicted if self.policy == "positive" else mask ^ predicted
+        if not wrong.any():
+            wrong = mask if mask.any() else ~mask
+        point = _draw(wrong, rng)
+        label = int(mask[int(point[1]), int(point[0])])
+        return Prompts(
+            np.vstack([prompts.point_coords, point]),
+            np.append(prompts.point_labels, label),
+            box=prompts.box,
+        )
+
+
+def _draw(where: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return a uniformly drawn true pixel of `where` as (x, y)."""
+    candidates = np.flatnonzero(where)
+    row, column = divmod(int(rng.choice(candidates)), where.shape[1])
+    return np.array([column, row], dtype=np.float64)

@@ -1,0 +1,1 @@
+"""Episodes of clicks and answers turned into weights."""

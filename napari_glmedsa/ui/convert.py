@@ -1,0 +1,134 @@
+"""Between napari's layers and the core: (row, col) to (x, y), layer data to image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image
+from numpy.typing import NDArray
+
+from napari_glmedsa.errors import ImageFormatError
+
+if TYPE_CHECKING:
+    from napari.layers import Layer, Points
+
+    from napari_glmedsa.inference import Prompts
+
+LESION, BACKGROUND = "lesion", "background"
+"""What a click says; the values of the clicks layer's feature `CLICK_FEATURE`."""
+CLICK_FEATURE = "label"
+
+
+def image_array(layer: Layer) -> Any:
+    """Return the pixels of an image layer at full resolution, still lazy if they are.
+
+    Display settings (contrast limits, gamma, colormap) play no part.
+
+    Parameters
+    ----------
+    layer : Layer
+        What the user chose.
+
+    Returns
+    -------
+    array-like, shape (H, W) or (H, W, 3 or 4)
+        Level 0 of a multiscale image.
+
+    Raises
+    ------
+    ImageFormatError
+        If the layer is not an image layer, or not of a single 2-D image.
+    """
+    # An image layer that napari hands to a plugin is wrapped in a proxy, which
+    # isinstance sees through and type() does not.
+    if not isinstance(layer, Image):
+        kind = type(getattr(layer, "__wrapped__", layer)).__name__
+        msg = f"“{layer.name}” is a {kind} layer, not a photograph: choose an Image layer."
+        raise ImageFormatError(msg)
+    if layer.ndim != 2:
+        msg = (
+            f"“{layer.name}” is a stack with {layer.ndim} dimensions: only 2-D images "
+            "can be segmented, so extract one of its slices first."
+        )
+        raise ImageFormatError(msg)
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def image_size(layer: Image) -> tuple[int, int]:
+    """Return (H, W) of a 2-D image layer at full resolution."""
+    height, width = (layer.data[0] if layer.multiscale else layer.data).shape[:2]
+    return int(height), int(width)
+
+
+def points_in_image(points: Points, image: Image) -> NDArray[np.float64]:
+    """Return where the clicks are on the image.
+
+    Both layers may be scaled, moved and rotated, each in its own way: what counts is
+    where the user sees the click.
+
+    Parameters
+    ----------
+    points : Points
+        The clicks, (row, col) in the data coordinates of their own layer.
+    image : Image
+        The photograph.
+
+    Returns
+    -------
+    (N, 2) float64
+        (x, y) in pixels of the image; the centre of the top left pixel is (0, 0).
+    """
+    rows_cols = [image.world_to_data(points.data_to_world(row)) for row in points.data]
+    # A clicks layer can only have more dimensions than 2 if somebody rebuilt it.
+    in_plane = np.asarray(rows_cols, dtype=np.float64).reshape(len(rows_cols), -1)
+    return in_plane[:, -2:][:, ::-1] if len(rows_cols) else np.empty((0, 2))
+
+
+def inside_image(xy: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Tell which points (x, y) lie on a pixel of an image of size (H, W).
+
+    Parameters
+    ----------
+    xy : (N, 2) float64
+        Pixels; a pixel reaches half a pixel around its centre.
+    size : (H, W)
+        Size of the image.
+
+    Returns
+    -------
+    (N,) bool
+    """
+    height, width = size
+    inside: NDArray[np.bool_] = np.all(
+        (xy >= -0.5) & (xy < (width - 0.5, height - 0.5)), axis=1
+    )
+    return inside
+
+
+def point_labels(points: Points) -> NDArray[np.int64]:
+    """Return (N,) int64: 1 where the click says lesion, 0 where background."""
+    said = points.features[CLICK_FEATURE].to_numpy()
+    return (said != BACKGROUND).astype(np.int64)
+
+
+def prompts_from_points(points: Points, image: Image) -> Prompts:
+    """Return the clicks as the model wants them.
+
+    Parameters
+    ----------
+    points : Points
+        With a feature `CLICK_FEATURE`; clicks off the image are left out.
+    image : Image
+        The photograph they are on.
+
+    Returns
+    -------
+    Prompts
+        (x, y) in pixels of the image, 1 = lesion, 0 = background.
+    """
+    from napari_glmedsa.inference import Prompts
+
+    xy = points_in_image(points, image)
+    inside = inside_image(xy, image_size(image))
+    return Prompts(xy[inside], point_labels(points)[inside])
