@@ -37,5 +37,5 @@ class RegistryError(GLMedSAError, ValueError):
     """The model registry holds something broken or contradictory."""
 
 
-class Cancelled(Exception):  # noqa: N818  (it is not an error and is never shown)
+class Cancelled(Exception):
     """Work was called off because nobody waits for its result any more."""

@@ -1,5 +1,6 @@
 """Image and mask files: read whatever a camera or viewer wrote, write PNG."""
 
+import logging
 import struct
 import warnings
 import zlib
@@ -25,10 +26,7 @@ IMAGE_SUFFIXES = frozenset(
 """Endings (lower case) by which a file in a folder is taken for an image."""
 
 # A closed list: Pillow would otherwise also start Ghostscript for an EPS file.
-_FORMATS = (
-    *("PNG", "JPEG", "MPO", "TIFF", "BMP", "DIB"),
-    *("WEBP", "GIF", "JPEG2000", "PPM"),
-)
+_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "DIB", "WEBP", "GIF", "JPEG2000", "PPM")
 _DECODE_ERRORS = (
     *(OSError, SyntaxError, ValueError, EOFError, TypeError, IndexError, KeyError),
     *(struct.error, zlib.error, OverflowError),
@@ -72,7 +70,7 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
     """Read a mask file: black background, anything else is lesion.
 
     A file whose brightest value is in the upper half of its range (0/255 masks,
-    also after JPEG) is cut at half of that range, a darker one (0/1 masks, label
+    also after JPEG) is cut at half of that value, a darker one (0/1 masks, label
     maps) above zero.
 
     Parameters
@@ -98,33 +96,20 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
         return pixels
     if not np.issubdtype(pixels.dtype, np.integer):
         return np.asarray(pixels > 0.5)
-    half = 1 << (8 * pixels.dtype.itemsize - 1)
-    if pixels.size == 0 or pixels.max() < half:
+    white = int(pixels.max())
+    if white < 1 << (8 * pixels.dtype.itemsize - 1):
         return np.asarray(pixels > 0)
-    greys = (pixels > half // 4) & (pixels < half // 4 * 7)
+    greys = (pixels > white // 8) & (pixels < white // 8 * 7)
     if greys.mean() > _MASK_GREYS_LIMIT:
         raise ImageFormatError(
             f"{path} looks like a photograph, not like a mask (black and white);"
             " check which folder holds the masks."
         )
-    return np.asarray(pixels >= half)
+    return np.asarray(pixels > white // 2)
 
 
 def write_image(path: Path, image: NDArray[np.uint8]) -> None:
-    """Write an RGB image as PNG, whole or not at all.
-
-    Parameters
-    ----------
-    path : Path
-        Where; an existing file is replaced.
-    image : ndarray of uint8, shape (H, W, 3)
-        RGB.
-
-    Raises
-    ------
-    OutputError
-        The file cannot be written; nothing is left behind.
-    """
+    """Write an RGB image, (H, W, 3) uint8, as PNG; see `write_mask`."""
     _write_png(path, Image.fromarray(image))
 
 
@@ -157,18 +142,13 @@ def write_overlay(
     Parameters
     ----------
     path : Path
-        Where; an existing file is replaced.
+        Where; as `write_mask`.
     image : ndarray of uint8, shape (H, W, 3)
         RGB.
     mask : ndarray of bool, shape (H, W)
         True on the lesion.
     prompts : Prompts
         Clicks and box, in (x, y) pixels of `image`.
-
-    Raises
-    ------
-    OutputError
-        The file cannot be written; nothing is left behind.
     """
     drawn = draw_overlay(
         image, mask, prompts.point_coords, prompts.point_labels, prompts.box
@@ -226,12 +206,22 @@ def _read_unusual_tiff(path: Path) -> NDArray[Any]:
     """Read the TIFF files that Pillow does not know, such as floating-point RGB."""
     from skimage.io import imread
 
+    chatter = logging.getLogger("tifffile")  # what it says, the sentences here say
+    chatter.disabled = True
     try:
         pixels = np.asarray(imread(path))
     except (*_DECODE_ERRORS, RuntimeError) as error:
         raise ImageFormatError(_damaged(path)) from error
-    if pixels.ndim > 1:
-        _check_size(path, pixels.shape[0] * pixels.shape[1])
+    finally:
+        chatter.disabled = False
+    if pixels.ndim < 2 or pixels.size == 0:
+        raise ImageFormatError(_damaged(path))
+    if pixels.ndim > 3 or (pixels.ndim == 3 and pixels.shape[2] > 4):
+        raise ImageFormatError(
+            f"{path} holds a stack of shape {' x '.join(map(str, pixels.shape))}; save"
+            " the one image you want as its own file."
+        )
+    _check_size(path, pixels.shape[0] * pixels.shape[1])
     return pixels
 
 

@@ -55,7 +55,7 @@ def draw_overlay(
     canvas = Image.fromarray(image)
     longer_side = max(canvas.size)
     factor = _SMOOTH_FACTOR if longer_side < _SMOOTH_SIDE else 1
-    width = max(1.5, longer_side / _LINES_ACROSS) * factor
+    width = max(2.0, longer_side / _LINES_ACROSS) * factor
     contours = [(line + 0.5) * factor for line in _outlines(mask)]
     clicks = (point_coords + 0.5) * factor
     frame = None if box is None else (box + 0.5) * factor

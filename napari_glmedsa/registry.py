@@ -328,5 +328,3 @@ def _read_tensors(path: Path) -> "dict[str, torch.Tensor]":
             "SAM checkpoint (.pth) or a .safetensors file."
         )
     return tensors
-
-

@@ -134,8 +134,9 @@ def _lesion_depth(
     long, short = rng.uniform(0.28, 0.34), rng.uniform(0.20, 0.26)
     along = (x * np.cos(angle) + y * np.sin(angle)) / long
     across = (y * np.cos(angle) - x * np.sin(angle)) / short
-    depth = (1 - np.hypot(along, across)) * short
-    return depth + 0.019 * noise(2, 5) + 0.009 * noise(6, 30)
+    depth: Field = (1 - np.hypot(along, across)) * short
+    depth += 0.019 * noise(2, 5) + 0.009 * noise(6, 30)
+    return depth
 
 
 def _one_region(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -151,7 +152,8 @@ def _skin_melanin(noise: Noise) -> Field:
     """Blotches, fine furrows and a few darker follicles, around zero."""
     furrows = np.exp(-((noise(30, 60) / 0.25) ** 2))
     follicles = _smoothstep(noise(15, 22), 2.5, 3.3)
-    return 0.015 * noise(1, 4) - 0.02 * furrows + 0.10 * follicles
+    melanin: Field = 0.015 * noise(1, 4) - 0.02 * furrows + 0.10 * follicles
+    return melanin
 
 
 def _lesion_melanin(
@@ -168,7 +170,8 @@ def _lesion_melanin(
     holes = _smoothstep(noise(36, 52) + 0.5 * noise(3, 9), 0.2, 2.4)
     globules = _smoothstep(noise(24, 34), 1.4, 2.4)
     texture = 1.1 - (0.6 - 0.4 * core) * holes + 0.35 * core * globules
-    return amount * strength * texture
+    melanin: Field = amount * strength * texture
+    return melanin
 
 
 def _hairs(rng: np.random.Generator, size: tuple[int, int]) -> Field:
@@ -192,7 +195,8 @@ def _hairs(rng: np.random.Generator, size: tuple[int, int]) -> Field:
             rr, cc = rr[seen], cc[seen]
             strokes[rr, cc] = np.maximum(strokes[rr, cc], weight * value[seen])
     width = 0.0016 * min(size)
-    return 1 - np.exp(-6 * width * gaussian(strokes, width))
+    opacity: Field = 1 - np.exp(-6 * width * gaussian(strokes, width))
+    return opacity
 
 
 def _light(rng: np.random.Generator, size: tuple[int, int]) -> Field:
@@ -202,7 +206,8 @@ def _light(rng: np.random.Generator, size: tuple[int, int]) -> Field:
     lamp = 1.04 + 0.12 * (np.cos(direction) * x + np.sin(direction) * y)
     radius = np.hypot(x, y) / np.hypot(*np.divide(size, 2 * min(size)))
     corners = 1 - 0.8 * _smoothstep(radius, 0.86, 1.02)
-    return lamp * (1 - 0.14 * radius**2) * corners
+    light: Field = lamp * (1 - 0.14 * radius**2) * corners
+    return light
 
 
 def _centred_grid(size: tuple[int, int]) -> tuple[Field, Field]:
@@ -213,5 +218,6 @@ def _centred_grid(size: tuple[int, int]) -> tuple[Field, Field]:
 
 
 def _smoothstep(values: Field, low: float, high: float) -> Field:
-    t = np.clip((values - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)
+    t: Field = np.clip((values - low) / (high - low), 0, 1)
+    smooth: Field = t * t * (3 - 2 * t)
+    return smooth

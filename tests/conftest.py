@@ -20,6 +20,7 @@ from napari_glmedsa.inference import Predictor, build_sam
 from napari_glmedsa.registry import ModelRegistry, write_base
 from napari_glmedsa.samples import LesionSample, draw_lesion
 
+
 @pytest.fixture
 def tiny_sam() -> Sam:
     """Real segment_anything classes at 64 px with seeded random weights."""

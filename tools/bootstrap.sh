@@ -13,7 +13,7 @@ set -eu
 
 QT_PACKAGES="libdbus-1-3 libegl1 libfontconfig1 libgl1 libglib2.0-0 libxcb-cursor0
 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0
-libxcb-shape0 libxcb-xinerama0 libxkbcommon-x11-0"
+libxcb-shape0 libxkbcommon-x11-0"
 SCREEN_PACKAGES="libgl1-mesa-dri xauth xvfb"
 
 say() {

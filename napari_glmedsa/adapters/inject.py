@@ -66,7 +66,7 @@ def iter_adapters(encoder: ImageEncoderViT) -> Iterator[tuple[str, Adapter]]:
     """
     for index, outer in enumerate(encoder.blocks):
         block = unwrap(outer)
-        found: dict[AdapterSite, nn.Module] = {
+        found: dict[AdapterSite, object] = {
             "attn": block.attn,
             "mlp": block.mlp,
             "block": outer,
@@ -78,8 +78,8 @@ def iter_adapters(encoder: ImageEncoderViT) -> Iterator[tuple[str, Adapter]]:
 
 def unwrap(module: nn.Module) -> nn.Module:
     """Follow ``base_layer`` to the module that SAM made."""
-    while hasattr(module, "base_layer"):
-        module = module.base_layer
+    while isinstance(inner := getattr(module, "base_layer", None), nn.Module):
+        module = inner
     return module
 
 

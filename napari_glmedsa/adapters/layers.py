@@ -62,8 +62,9 @@ class AdaptedAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map tokens (B, H, W, C), windowed or not, to the same shape."""
-        y: Tensor = self.base_layer(x)
-        return y + self.adapter(y)
+        y = self.base_layer(x)
+        result: Tensor = y + self.adapter(y)
+        return result
 
 
 class AdaptedMLP(nn.Module):

@@ -72,7 +72,9 @@ def run(arguments: Sequence[str]) -> int:
         return USERS_MISTAKE
     except typer.TyperException as error:
         if sentence := error.format_message():
-            complain(f"{sentence.rstrip('.')}; glmedsa --help tells more.")
+            context = getattr(error, "ctx", None)
+            command = context.command_path if context else "glmedsa"
+            complain(f"{sentence.rstrip('.')}; {command} --help tells more.")
         return USERS_MISTAKE
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED

@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
 from napari_glmedsa.cli.inputs import load_predictor, model_spec, prepare_folder
@@ -75,7 +74,8 @@ def _open_napari() -> str:
     with tempfile.TemporaryDirectory(prefix="glmedsa-demo-") as folder:
         photograph = Path(folder) / f"{_STEM}.png"
         write_image(photograph, draw_lesion().image)
-        command = [sys.executable, "-m", "napari", str(photograph)]
+        # -P: modules that happen to lie in the user's folder are none of ours.
+        command = [sys.executable, "-P", "-m", "napari", str(photograph)]
         finished = subprocess.run([*command, "--with", _PLUGIN, _DOCK], check=False)
     if finished.returncode == 0:
         return ""
@@ -86,6 +86,8 @@ def _open_napari() -> str:
 
 
 def _write_files(output: Path) -> None:
+    import numpy as np
+
     from napari_glmedsa.evaluation import dice
     from napari_glmedsa.images import write_image, write_mask, write_overlay
     from napari_glmedsa.inference import Prompts

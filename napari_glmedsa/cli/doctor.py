@@ -3,6 +3,7 @@
 import json
 import platform
 from dataclasses import asdict, dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -177,7 +178,7 @@ def _models(registry: "ModelRegistry") -> tuple[list[Model], list[Missing]]:
         for card in bases
     ]
     for card in registry.adapters():
-        size = registry.adapter_path(card.name).stat().st_size
+        size = _adapter_bytes(registry.root, card.name)
         models.append(Model(card.name, "adapter", True, size, card.licence))
     if DEFAULT_MODEL not in specs:
         trouble.append(
@@ -187,6 +188,15 @@ def _models(registry: "ModelRegistry") -> tuple[list[Model], list[Missing]]:
             )
         )
     return models, trouble
+
+
+def _adapter_bytes(root: Path, name: str) -> int:
+    """Return the size of an adapter file; the user's hides the built-in one."""
+    for folder in (root, Path(str(files("napari_glmedsa") / "catalogue"))):
+        path = folder / "adapters" / name / "adapter.safetensors"
+        if path.is_file():
+            return path.stat().st_size
+    return 0
 
 
 def _show(findings: Findings) -> None:
@@ -215,7 +225,7 @@ def _show(findings: Findings) -> None:
             escape(model.name),
             model.kind,
             "yes" if model.installed else "[red]no[/]",
-            f"{model.bytes / 1e6:.1f} MB" if model.bytes else "",
+            _size(model.bytes),
             escape(model.licence),
         )
     console.print(models)
@@ -223,7 +233,15 @@ def _show(findings: Findings) -> None:
     if not findings.missing:
         console.print("[green]Nothing is missing.[/]")
     for item in findings.missing:
-        console.print(f"[yellow]![/] {escape(item.what)}: {escape(item.todo)}.")
+        console.print(
+            f"[yellow]![/] {escape(item.what)}: {escape(item.todo)}.", soft_wrap=True
+        )
+
+
+def _size(n_bytes: int) -> str:
+    if not n_bytes:
+        return ""
+    return f"{n_bytes / 1e6:.1f} MB" if n_bytes >= 1e6 else f"{n_bytes / 1e3:.0f} kB"
 
 
 def _table(*headings: str) -> Table:

@@ -22,7 +22,6 @@ from napari_glmedsa.cli.inputs import (
 )
 from napari_glmedsa.cli.terminal import complain, remark, telling
 from napari_glmedsa.errors import GLMedSAError, ImageFormatError, OutputError
-from napari_glmedsa.files import write_json
 
 if TYPE_CHECKING:
     from napari_glmedsa.evaluation import Case, ImageScore
@@ -204,6 +203,8 @@ def _prepare_report(report: Path) -> None:
 
 
 def _write_report(report: Path, document: dict[str, Any]) -> None:
+    from napari_glmedsa.files import write_json
+
     try:
         write_json(report, document)
     except OSError as error:
@@ -236,7 +237,9 @@ def _show(
 def _wide_table(scores: Sequence["ImageScore"], n_clicks: int) -> Table:
     """One row per image, one column per metric and click."""
     table = _image_table()
-    for metric in ("Dice", "IoU", "Thr.J."):
+    table.caption = "after 1, 2, ... clicks; TJ is the threshold Jaccard"
+    table.caption_justify = "left"
+    for metric in ("Dice", "IoU", "TJ"):
         for click in range(1, n_clicks + 1):
             table.add_column(f"{metric}\n{click}", justify="right", no_wrap=True)
     for score in scores:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
 from napari_glmedsa.errors import ImageFormatError, OutputError, PromptError
@@ -50,6 +49,8 @@ class Clicks:
 
     def prompts(self, size: tuple[int, int]) -> "Prompts":
         """Return the prompts for an image of size (H, W), checked to be inside."""
+        import numpy as np
+
         from napari_glmedsa.inference import Prompts
 
         height, width = size

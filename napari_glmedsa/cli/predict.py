@@ -55,7 +55,7 @@ class _Job:
 def predict(
     images: Annotated[
         list[Path],
-        typer.Argument(metavar="IMAGE...", help="Image files, or folders of them."),
+        typer.Argument(metavar="IMAGE", help="Image files, or folders of them."),
     ],
     *,
     output: Annotated[

@@ -1,4 +1,4 @@
-from .architecture import SamArchitecture, build_sam
+from .architecture import SamArchitecture, build_sam, resize_sam
 from .decode import decode_masks
 from .device import available_devices, resolve_device
 from .embedding import ImageEmbedding
@@ -15,6 +15,7 @@ __all__ = [
     "available_devices",
     "build_sam",
     "decode_masks",
+    "resize_sam",
     "resolve_device",
     "to_rgb_uint8",
 ]

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Self
 
@@ -15,6 +15,7 @@ from segment_anything.modeling import (
     TwoWayTransformer,
 )
 from torch import Tensor, nn
+from torch.nn import functional
 
 from napari_glmedsa.errors import CheckpointError
 from napari_glmedsa.inference.stem import ConvStem
@@ -66,7 +67,7 @@ class SamArchitecture:
         except (KeyError, ValueError) as error:
             raise CheckpointError(
                 f"These are not the weights of a Segment Anything model ({error} is "
-                "missing or odd); choose an official SAM checkpoint or one made from it."
+                "missing or odd); choose an official SAM checkpoint."
             ) from error
         conv_stem = "image_encoder.patch_embed.first.weight" in state_dict
         return cls(
@@ -116,6 +117,34 @@ def build_sam(
     sam.register_buffer("pixel_mean", torch.tensor(_PIXEL_MEAN).view(-1, 1, 1), False)
     sam.register_buffer("pixel_std", torch.tensor(_PIXEL_STD).view(-1, 1, 1), False)
     return sam.eval()
+
+
+def resize_sam(sam: Sam, image_size: int) -> Sam:
+    """Return a copy for another input size, its position tables interpolated.
+
+    Absolute positions bicubically, the relative ones of global blocks linearly
+    (as SAM itself does); window blocks and everything else stay as they are.
+
+    Parameters
+    ----------
+    sam
+        A model without adapters.
+    image_size
+        Pixels, a multiple of 16.
+    """
+    state = {name: tensor.clone() for name, tensor in sam.state_dict().items()}
+    shape = replace(SamArchitecture.from_state_dict(state), image_size=image_size)
+    grid = image_size // shape.patch_size
+    position = state["image_encoder.pos_embed"].permute(0, 3, 1, 2)
+    position = functional.interpolate(position, (grid, grid), mode="bicubic")
+    state["image_encoder.pos_embed"] = position.permute(0, 2, 3, 1)
+    for block in shape.global_attn_indexes:
+        for axis in "hw":
+            name = f"image_encoder.blocks.{block}.attn.rel_pos_{axis}"
+            table = state[name].T[None]
+            table = functional.interpolate(table, 2 * grid - 1, mode="linear")
+            state[name] = table[0].T.contiguous()
+    return build_sam(shape, state)
 
 
 def _assemble(shape: SamArchitecture) -> Sam:

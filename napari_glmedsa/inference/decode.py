@@ -1,4 +1,4 @@
-"""Prompts and image embeddings to low-resolution mask logits, with gradients if asked."""
+"""Prompts and image embeddings to low-resolution mask logits."""
 
 import torch
 from segment_anything.modeling import MaskDecoder, Sam

@@ -173,15 +173,14 @@ class Predictor:
                 f"A mask prompt for this model has {low_res[0]} x {low_res[1]} logits, "
                 f"not {' x '.join(map(str, mask_input.shape))}."
             )
+        coords = tensor(prompts.point_coords * scale)[None]
+        labels, box = tensor(prompts.point_labels)[None], prompts.box
+        mask = None if mask_input is None else tensor(mask_input)[None, None]
         return {
-            "point_coords": tensor(prompts.point_coords * scale)[None]
-            if has_points
-            else None,
-            "point_labels": tensor(prompts.point_labels)[None] if has_points else None,
-            "boxes": None
-            if prompts.box is None
-            else tensor(prompts.box * np.tile(scale, 2))[None],
-            "mask_input": None if mask_input is None else tensor(mask_input)[None, None],
+            "point_coords": coords if has_points else None,
+            "point_labels": labels if has_points else None,
+            "boxes": None if box is None else tensor(box * np.tile(scale, 2))[None],
+            "mask_input": mask,
         }
 
     def _autocast(self) -> torch.autocast:

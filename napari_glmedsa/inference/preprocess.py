@@ -77,25 +77,26 @@ def _to_uint8(values: NDArray[Any]) -> NDArray[np.uint8]:
         return values
     if values.dtype.kind == "b":
         return values.astype(np.uint8) * np.uint8(255)
-    low, high = values.min(), values.max()
-    if not (np.isfinite(low) and np.isfinite(high)):
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite([low, high]).all():
         raise ImageFormatError(
             "The image contains NaN or infinite values; replace them (for example by "
             "0) before segmenting."
         )
     floor = 0.0
     if low < 0:
-        floor, full = float(low), float(high)
+        floor, full = low, high
     elif values.dtype.kind in "ui":
         full = float(min(2**b - 1 for b in _BIT_DEPTHS if 2**b > int(high)))
     elif high <= 1:
         full = 1.0
     else:
-        floor, full = (0.0, 255.0) if high <= 255 else (float(low), float(high))
-    scale = 255.0 / max(full - floor, np.finfo(np.float32).tiny)
-    dtype = np.float32 if values.dtype.itemsize <= 2 else np.float64
-    scaled = (values.astype(dtype) - dtype(floor)) * dtype(scale)
-    return np.rint(scaled).astype(np.uint8)
+        floor, full = (0.0, 255.0) if high <= 255 else (low, high)
+    scale = 255.0 / (full - floor if full > floor else 1.0)
+    precise = np.float32 if values.dtype.itemsize <= 2 else np.float64
+    scaled = (np.asarray(values, precise) - floor) * scale
+    rounded: NDArray[np.uint8] = np.rint(scaled).astype(np.uint8)
+    return rounded
 
 
 def resize_longest_side(

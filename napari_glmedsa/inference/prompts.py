@@ -1,7 +1,7 @@
 """What the user points at: clicks, a box, an earlier mask."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -98,9 +98,9 @@ class Prompts:
                 )
 
 
-def _numbers(values: ArrayLike, dtype: type, what: str) -> NDArray:  # type: ignore[type-arg]
+def _numbers(values: ArrayLike, dtype: type[np.generic], what: str) -> NDArray[Any]:
     try:
-        array = np.array(values, dtype=dtype)
+        array: NDArray[Any] = np.array(values, dtype=dtype)
         finite = bool(np.isfinite(np.asarray(values, dtype=np.float64)).all())
     except (TypeError, ValueError, OverflowError) as error:
         raise PromptError(f"Not every {what} is a number: {error}.") from error

@@ -61,7 +61,8 @@ class InvertedResidual(nn.Module):
         if y is not x:
             y = functional.relu6(y)
         y = self.project(functional.relu6(self.depthwise(y)))
-        return x + y if self.skip else y
+        result: Tensor = x + y if self.skip else y
+        return result
 
 
 class ConvStem(nn.Module):

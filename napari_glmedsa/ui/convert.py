@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from napari.layers import Image
+from napari.layers import Image, Layer, Points
 from numpy.typing import NDArray
 
 from napari_glmedsa.errors import ImageFormatError
+from napari_glmedsa.inference import Prompts
+from napari_glmedsa.ui.styles import BACKGROUND
 
-if TYPE_CHECKING:
-    from napari.layers import Layer, Points
-
-    from napari_glmedsa.inference import Prompts
-
-LESION, BACKGROUND = "lesion", "background"
-"""What a click says; the values of the clicks layer's feature `CLICK_FEATURE`."""
 CLICK_FEATURE = "label"
+"""The clicks layer's feature that tells what each click says."""
 
 
 def image_array(layer: Layer) -> Any:
@@ -79,10 +75,11 @@ def points_in_image(points: Points, image: Image) -> NDArray[np.float64]:
     (N, 2) float64
         (x, y) in pixels of the image; the centre of the top left pixel is (0, 0).
     """
-    rows_cols = [image.world_to_data(points.data_to_world(row)) for row in points.data]
-    # A clicks layer can only have more dimensions than 2 if somebody rebuilt it.
-    in_plane = np.asarray(rows_cols, dtype=np.float64).reshape(len(rows_cols), -1)
-    return in_plane[:, -2:][:, ::-1] if len(rows_cols) else np.empty((0, 2))
+    if not len(points.data):
+        return np.empty((0, 2))
+    seen = [image.world_to_data(points.data_to_world(point)) for point in points.data]
+    rows_cols = np.asarray(seen, dtype=np.float64)[:, -2:]
+    return rows_cols[:, ::-1]
 
 
 def inside_image(xy: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
@@ -127,8 +124,6 @@ def prompts_from_points(points: Points, image: Image) -> Prompts:
     Prompts
         (x, y) in pixels of the image, 1 = lesion, 0 = background.
     """
-    from napari_glmedsa.inference import Prompts
-
     xy = points_in_image(points, image)
     inside = inside_image(xy, image_size(image))
     return Prompts(xy[inside], point_labels(points)[inside])

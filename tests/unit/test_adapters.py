@@ -203,7 +203,7 @@ def test_injecting_twice_is_refused(tiny_sam):
     ],
 )
 def test_a_configuration_without_meaning_is_refused(fields):
-    with pytest.raises(ValueError, match="must|once"):
+    with pytest.raises(ValueError, match=r"must|once"):
         GLMedSAConfig(**fields)
 
 

@@ -18,14 +18,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 from segment_anything.modeling import Sam
 from skimage.measure import label as connected_regions
-from torch.nn import functional
 
-from napari_glmedsa.adapters import tensors_sha256
-from napari_glmedsa.files import atomic_write, write_json
-from napari_glmedsa.inference import SamArchitecture, build_sam
+from napari_glmedsa.files import atomic_write
+from napari_glmedsa.inference import SamArchitecture, build_sam, resize_sam
+from napari_glmedsa.registry import write_base
 from napari_glmedsa.training.rounds import RoundPlan, train_rounds
 
 logger = logging.getLogger("recipe")
@@ -61,23 +59,6 @@ def load_imagenet_stem(sam: Sam, path: Path) -> None:
         with torch.no_grad():
             conv.weight.copy_(weight * factor[:, None, None, None])
             conv.bias.copy_(bias - mean * factor)
-
-
-def resized(sam: Sam, image_size: int) -> Sam:
-    """Return a copy for another input size: position tables interpolated."""
-    state = {name: tensor.clone() for name, tensor in sam.state_dict().items()}
-    grid = image_size // 16
-    position = state["image_encoder.pos_embed"].permute(0, 3, 1, 2)
-    position = functional.interpolate(position, (grid, grid), mode="bicubic")
-    state["image_encoder.pos_embed"] = position.permute(0, 2, 3, 1)
-    shape = architecture(image_size)
-    for block in shape.global_attn_indexes:
-        for axis in "hw":
-            name = f"image_encoder.blocks.{block}.attn.rel_pos_{axis}"
-            table = state[name].T[None]
-            table = functional.interpolate(table, 2 * grid - 1, mode="linear")
-            state[name] = table[0].T.contiguous()
-    return build_sam(shape, state)
 
 
 class RegionImages:
@@ -217,7 +198,7 @@ def train(args: argparse.Namespace) -> Sam:
     step, started = 0, time.monotonic()
     for size, steps in PHASES:
         if size != sam.image_encoder.img_size:
-            sam = resized(sam, size)
+            sam = resize_sam(sam, size)
         freeze_stem(sam)
         optimiser = torch.optim.AdamW(groups(sam, LEARNING_RATE))
         end = step + steps
@@ -302,23 +283,17 @@ def main() -> None:
     sam = build_sam(architecture(PHASES[-1][0]), tensors)  # measured as it is shipped
     metrics = held_out_iou(sam, args.natural)
     logger.info("%s", metrics)
-    args.output.mkdir(parents=True, exist_ok=True)
-    with atomic_write(args.output / "model.safetensors") as partial:
-        save_file(tensors, partial)
-    card = {
-        "name": "sam_vit_mini",
-        "description": "Small SAM for CPUs, trained on natural images only",
-        "file": "model.safetensors",
-        "sha256": tensors_sha256(tensors),
-        "parameters": sum(t.numel() for t in tensors.values()),
-        "licence": "research use only (some training images are CC BY-NC)",
-        "data": "BSDS500, ECSSD, CCP clothing, CamVid, DSB2018 nuclei, Weizmann "
+    write_base(
+        args.output,
+        tensors,
+        description="Small SAM for CPUs, trained on natural images only",
+        licence="research use only (some training images are CC BY-NC)",
+        data="BSDS500, ECSSD, CCP clothing, CamVid, DSB2018 nuclei, Weizmann "
         "horses, COCO samples, CWFID, WGISD, feral cats; stem: ImageNet "
         "(EfficientNet-Lite0, Apache-2.0)",
-        "training": {"seed": SEED, "phases": PHASES, "batch": BATCH},
-        "metrics": metrics,
-    }
-    write_json(args.output / "card.json", card)
+        training={"seed": SEED, "phases": PHASES, "batch": BATCH},
+        metrics=metrics,
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,118 @@
+"""Parts of the docks: pickers, a row of buttons, a paragraph, a progress bar."""
+
+from collections.abc import Sequence
+
+from magicgui.widgets import ComboBox, Container, Label, ProgressBar, PushButton, Widget
+from napari.components import ViewerModel
+from napari.layers import Image
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QComboBox, QFormLayout, QSizePolicy, QWidget
+
+from napari_glmedsa.registry import ModelSpec
+
+AUTO = "auto"
+
+DISCLAIMER = "Research software, not a medical device."
+
+
+def image_picker(viewer: ViewerModel) -> ComboBox:
+    """Return a picker of the viewer's image layers.
+
+    The first choice is the image that the user is at, or else the topmost. napari
+    refreshes the choices of a dock's top widget, which passes that on.
+    """
+
+    def images(_: Widget) -> list[Image]:
+        return [layer for layer in viewer.layers if isinstance(layer, Image)]
+
+    picker = ComboBox(
+        label="Image",
+        choices=images,
+        tooltip="The photograph to segment: a 2-D image layer, grey or colour",
+    )
+    active = viewer.layers.selection.active
+    offered = images(picker)
+    if offered:
+        picker.value = active if active in offered else offered[-1]
+    return _narrow(picker)
+
+
+def model_picker(specs: Sequence[ModelSpec]) -> ComboBox:
+    """Return a picker of models; the value is a ModelSpec."""
+    picker = ComboBox(
+        label="Model",
+        choices=[(_model_name(spec), spec) for spec in specs],
+        tooltip="Another model keeps your clicks and answers them anew",
+    )
+    return _narrow(picker)
+
+
+def device_picker() -> ComboBox:
+    """Return a picker of computing devices; see `offer_devices`."""
+    return _narrow(
+        ComboBox(
+            label="Device",
+            choices=[AUTO, "cpu"],
+            tooltip="Where the model computes; auto takes the fastest",
+        )
+    )
+
+
+def offer_devices(picker: ComboBox, names: Sequence[str]) -> None:
+    """Offer the devices that this computer turned out to have."""
+    picker.choices = [AUTO, *names]
+
+
+def button_row(*buttons: PushButton) -> Container[PushButton]:
+    """Return buttons side by side, equally wide."""
+    row = Container(widgets=buttons, layout="horizontal", labels=False)
+    row.margins = (0, 0, 0, 0)
+    for button in buttons:
+        button.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    return row
+
+
+def picker_rows(*pickers: ComboBox) -> QWidget:
+    """Return pickers one below the other, with their labels in a column."""
+    rows = QWidget()
+    layout = QFormLayout(rows)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+    for picker in pickers:
+        layout.addRow(picker.label, picker.native)
+    return rows
+
+
+def paragraph(text: str = "", *, lines: int = 1) -> Label:
+    """Return wrapped text that keeps room for some lines, so that nothing jumps."""
+    label = Label(value=text)
+    label.native.setWordWrap(True)
+    label.native.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+    label.native.setMinimumHeight(lines * label.native.fontMetrics().lineSpacing() + 4)
+    label.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    return label
+
+
+def progress_bar() -> ProgressBar:
+    """Return a bar that keeps its place while it is invisible."""
+    bar = ProgressBar(min=0, max=1, value=0)
+    policy = bar.native.sizePolicy()
+    policy.setRetainSizeWhenHidden(True)
+    bar.native.setSizePolicy(policy)
+    bar.native.setTextVisible(False)
+    return bar
+
+
+def _model_name(spec: ModelSpec) -> str:
+    return spec.adapter or f"{spec.base} (no adapter)"
+
+
+def _narrow(picker: ComboBox) -> ComboBox:
+    """Let a long name be cut rather than make the dock wide."""
+    box: QComboBox = picker.native
+    box.setSizeAdjustPolicy(
+        QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+    )
+    box.setMinimumContentsLength(12)
+    box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    return picker

@@ -1,0 +1,120 @@
+"""The three layers of one photograph: the image, the clicks on it, the mask."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from napari.components import ViewerModel
+from napari.layers import Image, Layer
+
+from napari_glmedsa.ui import convert
+from napari_glmedsa.ui.clicks import ClicksLayer
+from napari_glmedsa.ui.companion import TRANSFORM
+from napari_glmedsa.ui.mask import MaskLayer
+from napari_glmedsa.ui.styles import LESION
+
+if TYPE_CHECKING:
+    from napari_glmedsa.inference import MaskPrediction
+
+
+class LayerTrio:
+    """An image layer of the user's, and the clicks and mask that we keep with it.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where the layers live.
+    image : Layer
+        What the user chose.
+
+    Raises
+    ------
+    ImageFormatError
+        If the layer is not a 2-D image.
+    """
+
+    def __init__(self, viewer: ViewerModel, image: Layer) -> None:
+        self.pixels = convert.image_array(image)
+        self.image: Image = image
+        self.n_pixels = math.prod(convert.image_size(image))
+        self.clicks = ClicksLayer(viewer, image)
+        self.mask = MaskLayer(viewer, image)
+        self._viewer = viewer
+        self._shown: tuple[object, ...] = ()
+        for name in TRANSFORM:
+            getattr(image.events, name).connect(self._on_image_moved)
+
+    def activate(self) -> None:
+        """Make the layers ready, so that the next click on the canvas counts."""
+        self.mask.ensure()
+        self.clicks.activate()
+
+    def show(self, prediction: MaskPrediction) -> None:
+        """Draw a prediction as the current object.
+
+        One that is drawn already is not drawn again: who comes back to an image finds
+        what was painted there by hand.
+        """
+        asked, mask = prediction.prompts, self.mask.ensure()
+        content = (
+            prediction.embedding_key,
+            asked.point_coords.tobytes(),
+            asked.point_labels.tobytes(),
+            self.mask.object_id,
+            mask.unique_id,
+        )
+        if content != self._shown:
+            self.mask.draw(prediction.mask)
+            self._shown = content
+
+    def clear(self) -> None:
+        """Remove the current object and its clicks."""
+        self._shown = ()
+        self.mask.clear_object()
+        self._start_object()
+
+    def accept(self) -> int:
+        """Keep the current object and start the next one, without clicks.
+
+        Returns
+        -------
+        int
+            Label of the object that was kept.
+        """
+        # The mask goes first: without clicks, the current object is cleared.
+        accepted = self.mask.accept_object()
+        self._start_object()
+        return accepted
+
+    def hide(self) -> None:
+        """Make the three layers invisible."""
+        self._set_visible(visible=False)
+
+    def reveal(self) -> None:
+        """Make the three layers visible, and hide images that lie over this one."""
+        self._set_visible(visible=True)
+        layers = self._viewer.layers
+        for layer in layers[layers.index(self.image) + 1 :]:
+            if isinstance(layer, Image) and self.overlaps(layer):
+                layer.visible = False
+
+    def overlaps(self, layer: Layer) -> bool:
+        """Tell whether a layer lies over or under some of the image."""
+        (low, high), (other_low, other_high) = (
+            one.extent.world[:, -2:] for one in (self.image, layer)
+        )
+        return bool((low <= other_high).all() and (other_low <= high).all())
+
+    def _start_object(self) -> None:
+        self.clicks.remove_all()
+        self.clicks.next_label = LESION
+
+    def _set_visible(self, *, visible: bool) -> None:
+        for layer in (self.image, self.clicks.layer, self.mask.layer):
+            if layer is not None:
+                layer.visible = visible
+
+    def _on_image_moved(self, event: object) -> None:
+        self.clicks.follow_image()
+        self.mask.follow_image()

@@ -1,0 +1,152 @@
+"""What one sees of the "Segment" dock: pickers, buttons, progress and words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from magicgui.widgets import Container, PushButton
+from napari.components import ViewerModel
+
+from napari_glmedsa.registry import ModelSpec
+from napari_glmedsa.session import SessionState
+from napari_glmedsa.ui import forms
+from napari_glmedsa.ui.styles import BACKGROUND, LESION
+
+_BUSY = {
+    SessionState.LOADING: "Loading the model.",
+    SessionState.ENCODING: "Reading the photograph.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All that the form shows, besides the pickers.
+
+    Attributes
+    ----------
+    state : SessionState
+        What the worker is at.
+    has_image : bool
+        Whether there is an image to click on.
+    next_label : str
+        What the next plain click says.
+    n_clicks : int
+        Clicks of the current object.
+    area, pixels : int
+        Size of the current object and of the image.
+    quality : float or None
+        The model's own estimate of the current object's IoU.
+    has_mask : bool
+        Whether there is any object to save.
+    problem : str
+        One sentence, if something went wrong.
+    """
+
+    state: SessionState
+    has_image: bool = False
+    next_label: str = LESION
+    n_clicks: int = 0
+    area: int = 0
+    pixels: int = 1
+    quality: float | None = None
+    has_mask: bool = False
+    problem: str = ""
+
+
+class SegmentForm(Container):
+    """The widgets of the dock, without any behaviour.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Whose image layers are offered.
+    specs : sequence of ModelSpec
+        The models offered.
+    """
+
+    def __init__(self, viewer: ViewerModel, specs: Sequence[ModelSpec]) -> None:
+        self.image = forms.image_picker(viewer)
+        self.model = forms.model_picker(specs)
+        self.device = forms.device_picker()
+        self.progress = forms.progress_bar()
+        self.hint = forms.paragraph(lines=3)
+        self.lesion = PushButton(
+            text="Lesion", tooltip="The next left click marks the lesion (T swaps)"
+        )
+        self.background = PushButton(
+            text="Background",
+            tooltip="The next left click marks what is not lesion (T swaps)",
+        )
+        self.undo = PushButton(text="Undo click", tooltip="Take back the newest click")
+        self.clear = PushButton(
+            text="Clear", tooltip="Remove the clicks and the outline being made"
+        )
+        self.result = forms.paragraph(lines=2)
+        self.accept = PushButton(
+            text="Accept", tooltip="Keep this outline and start the next lesion"
+        )
+        self.save = PushButton(
+            text="Save mask…", tooltip="Write all lesions as a black and white PNG"
+        )
+        for button in (self.lesion, self.background):
+            button.native.setCheckable(True)
+        super().__init__(
+            widgets=[
+                self.progress,
+                self.hint,
+                forms.button_row(self.lesion, self.background),
+                forms.button_row(self.undo, self.clear),
+                self.result,
+                forms.button_row(self.accept, self.save),
+                forms.paragraph(forms.DISCLAIMER),
+            ],
+            labels=False,
+        )
+        # magicgui would give every label its own width.
+        rows = forms.picker_rows(self.image, self.model, self.device)
+        self.native.layout().insertWidget(0, rows)
+
+    def reset_choices(self, *_: object) -> None:
+        """Offer the image layers that the viewer has now."""
+        self.image.reset_choices()
+
+    def show_view(self, view: View) -> None:
+        """Show how things are."""
+        busy = view.state in _BUSY
+        self.progress.native.setVisible(busy)
+        if view.state is SessionState.LOADING:
+            self.progress.native.setRange(0, 0)  # Qt's way to say "no idea how long"
+        self.lesion.value = view.has_image and view.next_label == LESION
+        self.background.value = view.has_image and view.next_label == BACKGROUND
+        self.lesion.enabled = self.background.enabled = view.has_image
+        self.undo.enabled = view.n_clicks > 0
+        self.clear.enabled = view.n_clicks > 0 or view.area > 0
+        self.accept.enabled = view.area > 0
+        self.save.enabled = view.has_mask
+        self.hint.value = view.problem or _hint(view)
+        self.result.value = _result(view)
+
+    def show_progress(self, done: int, depth: int) -> None:
+        """Show how far the encoder has come through the image."""
+        self.progress.native.setRange(0, depth)
+        self.progress.native.setValue(done)
+
+
+def _hint(view: View) -> str:
+    if not view.has_image:
+        return "Open a photograph, then click on the lesion."
+    if view.next_label == LESION:
+        click = "Click on the lesion; Shift+click on what is not lesion."
+    else:
+        click = "Click on what is not lesion. T goes back to lesion."
+    busy = _BUSY.get(view.state)
+    return f"{busy} You can click already." if busy else click
+
+
+def _result(view: View) -> str:
+    if not view.area:
+        return ""
+    share = 100 * view.area / view.pixels
+    area = f"Area {view.area:,} px, {share:.1f} % of the photograph"
+    if view.quality is None:
+        return area
+    return f"{area}\nEstimated quality (IoU) {view.quality:.2f}"

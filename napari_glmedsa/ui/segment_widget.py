@@ -1,0 +1,331 @@
+"""The dock "Segment": click on a lesion, see its outline, correct it, keep it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import napari.viewer
+from magicgui.widgets import Container
+from napari.layers import Image
+from napari.utils.notifications import show_error, show_info, show_warning
+from qtpy.QtWidgets import QFileDialog
+
+from napari_glmedsa.errors import GLMedSAError, PromptError
+from napari_glmedsa.jobs import Job, JobQueue
+from napari_glmedsa.registry import ModelRegistry, default_root
+from napari_glmedsa.session import JOB_CHAIN, SegmentationSession, SessionState
+from napari_glmedsa.ui import forms
+from napari_glmedsa.ui.layers import LayerTrio
+from napari_glmedsa.ui.main_thread import MainThread
+from napari_glmedsa.ui.segment_form import SegmentForm, View
+from napari_glmedsa.ui.styles import BACKGROUND, LESION
+from napari_glmedsa.ui.triton import bind_triton_to_its_own_llvm
+
+if TYPE_CHECKING:  # the worker imports torch: here, it would halt the window
+    from napari_glmedsa.inference import MaskPrediction, Prompts
+
+
+class SegmentWidget(Container):
+    """Turns clicks on an image layer into a Labels layer.
+
+    Clicks go from the layers to the session and masks from the session to the layers,
+    never the other way round. All work is done in the session's worker.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Given by napari.
+    registry : ModelRegistry, optional
+        Where models come from; else the user's own and the built-in ones.
+    """
+
+    def __init__(
+        self, viewer: napari.viewer.Viewer, registry: ModelRegistry | None = None
+    ) -> None:
+        self._viewer = viewer
+        self._closed = False
+        self._image: Image | None = None
+        self._trio: LayerTrio | None = None
+        self._trios: dict[Hashable, LayerTrio] = {}
+        self._asked: tuple[bytes, bytes] = (b"", b"")
+        self._answer: MaskPrediction | None = None
+        self._accept_when_answered = False
+        self._problem = ""
+
+        registry = registry or ModelRegistry(default_root())
+        self.form = SegmentForm(viewer, registry.specs())
+        super().__init__(widgets=[self.form], labels=False)
+        self.margins = (0, 0, 0, 0)
+        self._main_thread = MainThread(self.native)
+        self._jobs = JobQueue(JOB_CHAIN)
+        self.session = SegmentationSession(registry, self._jobs)
+        self._connect()
+        # The first job imports torch, while the user still looks for the photograph.
+        self._in_background("devices", _find_devices, self._on_devices)
+        self._on_model_picked()
+        self._sync_image_later()
+
+    def reset_choices(self, *_: object) -> None:
+        """Offer the image layers that the viewer has now."""
+        if not self._closed:  # napari asks even after it closed the dock
+            super().reset_choices()
+
+    def save_mask(self, path: Path) -> None:
+        """Write the mask of all objects as 8-bit PNG, 0 and 255, in the background."""
+        mask = self._trio.mask.union() if self._trio else None
+        if mask is None:
+            show_warning("There is no mask to save yet: click on the lesion first.")
+            return
+
+        def write(job: Job) -> Path:
+            from napari_glmedsa.images import write_mask
+
+            write_mask(path, mask)
+            return path
+
+        self._in_background(f"save {path}", write, _say_saved)
+
+    def _connect(self) -> None:
+        form, session, queued = self.form, self.session, self._main_thread.wrap
+        session.state_changed.connect(queued(self._refresh))
+        session.embedding_progress.connect(queued(form.show_progress))
+        session.mask_predicted.connect(queued(self._on_mask))
+        session.failed.connect(queued(self._on_failed))
+        form.image.changed.connect(self._sync_image_later)
+        form.model.changed.connect(self._on_model_picked)
+        form.device.changed.connect(self._on_model_picked)
+        form.lesion.changed.connect(self._on_lesion_pressed)
+        form.background.changed.connect(self._on_background_pressed)
+        form.undo.changed.connect(self._on_undo_pressed)
+        form.clear.changed.connect(self._on_clear_pressed)
+        form.accept.changed.connect(self._on_accept_pressed)
+        form.save.changed.connect(self._on_save_pressed)
+        self._viewer.layers.events.removed.connect(self._on_layer_removed)
+        self.native_parent_changed.connect(self._on_parent_changed)
+        self.native.destroyed.connect(self._close)
+
+    def _in_background(self, key: str, run: Any, on_done: Any) -> None:
+        queued = self._main_thread.wrap
+        self._jobs.submit(
+            key, run, on_done=queued(on_done), on_error=queued(self._on_failed)
+        )
+
+    # Which image: the picker says it, and one event later we follow. At once would be
+    # too early, because napari may be in the middle of removing one layer after another.
+
+    def _sync_image_later(self) -> None:
+        self._main_thread.call(self._sync_image)
+
+    def _sync_image(self) -> None:
+        picked: Image | None = self.form.image.value
+        if picked is not None and picked not in self._viewer.layers:
+            picked = None
+        if picked is not self._image:
+            self._take(picked)
+
+    def _take(self, image: Image | None) -> None:
+        previous = self._trio
+        self._leave_image()
+        self._image = image
+        if image is not None:
+            try:
+                trio = self._trios.get(image.unique_id) or LayerTrio(self._viewer, image)
+            except GLMedSAError as error:
+                self._on_failed(error)
+            else:
+                self._trios[image.unique_id] = self._trio = trio
+                self._enter_image(trio, previous)
+        self._refresh()
+
+    def _leave_image(self) -> None:
+        if self._trio is not None:
+            self._trio.clicks.changed.disconnect(self._on_clicks)
+            self._trio.clicks.next_label_changed.disconnect(self._refresh)
+            self._trio.image.events.data.disconnect(self._on_image_data)
+        self._trio, self._problem = None, ""
+        self._answer, self._accept_when_answered = None, False
+        self.session.set_image(None)
+
+    def _enter_image(self, trio: LayerTrio, previous: LayerTrio | None) -> None:
+        trio.clicks.changed.connect(self._on_clicks)
+        trio.clicks.next_label_changed.connect(self._refresh)
+        trio.image.events.data.connect(self._on_image_data)
+        trio.activate()
+        if previous is not None and previous.image in self._viewer.layers:
+            if trio.overlaps(previous.image):
+                previous.hide()
+            trio.reveal()
+        self.session.set_image(trio.pixels)
+        self._ask(trio.clicks.prompts())
+
+    def _on_image_data(self, event: object) -> None:
+        """The image layer shows another picture now."""
+        if self._trio is not None:
+            self._trios.pop(self._trio.image.unique_id)
+            self._take(self._trio.image)
+
+    def _on_layer_removed(self, event: Any) -> None:
+        self._trios.pop(event.value.unique_id, None)
+        self._sync_image_later()
+        self._main_thread.call(self._on_clicks_or_mask_removed)
+
+    def _on_clicks_or_mask_removed(self) -> None:
+        if self._trio is not None:
+            # Without its clicks a mask stays what it is, until somebody clicks again.
+            if self._trio.clicks.layer is None:
+                self._ask(self._trio.clicks.prompts())
+            self._refresh()
+
+    # Clicks and masks
+
+    def _on_clicks(self) -> None:
+        trio = self._trio
+        if trio is None:
+            return
+        try:
+            trio.clicks.check_inside()
+        except PromptError as error:
+            show_warning(str(error))
+            # Not now: napari is still busy adding the click.
+            self._main_thread.call(trio.clicks.remove_outside)
+        prompts = trio.clicks.prompts()
+        if _content(prompts) != self._asked:
+            self._problem = ""
+            self._ask(prompts)
+            if prompts.is_empty:
+                trio.mask.clear_object()
+            self._refresh()
+
+    def _ask(self, prompts: Prompts) -> None:
+        self._asked = _content(prompts)
+        self._accept_when_answered = False
+        self.session.set_prompts(prompts)
+
+    def _on_mask(self, prediction: MaskPrediction) -> None:
+        if self._trio is not None and self.session.is_current(prediction):
+            self._answer = prediction
+            self._trio.show(prediction)
+            if self._accept_when_answered:
+                self._on_accept_pressed()
+            self._refresh()
+
+    # Buttons
+
+    def _on_model_picked(self) -> None:
+        self._problem = ""
+        if self.form.model.value is None:
+            self._problem = "No model is installed."
+        else:
+            self.session.set_model(
+                self.form.model.value, device=self.form.device.value or forms.AUTO
+            )
+        self._refresh()
+
+    def _on_lesion_pressed(self) -> None:
+        self._click_next(LESION)
+
+    def _on_background_pressed(self) -> None:
+        self._click_next(BACKGROUND)
+
+    def _click_next(self, label: str) -> None:
+        if self._trio is not None:
+            self._trio.activate()
+            self._trio.clicks.next_label = label
+
+    def _on_undo_pressed(self) -> None:
+        if self._trio is not None:
+            self._trio.clicks.remove_last()
+
+    def _on_clear_pressed(self) -> None:
+        if self._trio is not None:
+            self._trio.clear()
+            self._refresh()
+
+    def _on_accept_pressed(self) -> None:
+        if self._trio is None or not self._trio.mask.object_area:
+            return
+        # What the newest click changes belongs to what is accepted.
+        waiting = self.session.state is SessionState.DECODING
+        self._accept_when_answered = waiting
+        if not waiting:
+            self._trio.accept()
+            self._answer = None
+            self._refresh()
+
+    def _on_save_pressed(self) -> None:
+        if self._trio is not None:
+            image = self._trio.image
+            source = Path(image.source.path or image.name)
+            name = source.with_name(f"{source.stem}_segmentation.png")
+            path, _ = QFileDialog.getSaveFileName(
+                self.native, "Save mask", str(name), "PNG image (*.png)"
+            )
+            if path:
+                self.save_mask(Path(path).with_suffix(".png"))
+
+    # What the worker reports
+
+    def _on_devices(self, names: list[str]) -> None:
+        forms.offer_devices(self.form.device, names)
+
+    def _on_failed(self, error: Exception) -> None:
+        self._accept_when_answered = False
+        self._problem = str(error)
+        self._refresh()
+        if not isinstance(error, GLMedSAError):
+            raise error
+        show_error(str(error))
+
+    def _refresh(self, *_: object) -> None:
+        if self._closed:
+            return
+        trio, state = self._trio, self.session.state
+        if trio is None:
+            self.form.show_view(View(state, problem=self._problem))
+            return
+        area = trio.mask.object_area
+        self.form.show_view(
+            View(
+                state,
+                has_image=True,
+                next_label=trio.clicks.next_label,
+                n_clicks=len(trio.clicks),
+                area=area,
+                pixels=trio.n_pixels,
+                quality=self._answer.iou_prediction if self._answer and area else None,
+                has_mask=trio.mask.union() is not None,
+                problem=self._problem,
+            )
+        )
+
+    # The end
+
+    def _on_parent_changed(self, parent: object) -> None:
+        # napari takes a dock apart without destroying what was in it, and Python might
+        # do it later in another thread, which Qt does not survive.
+        if parent is None and not self._closed:
+            self.native.deleteLater()
+
+    def _close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._leave_image()
+            self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
+            self.session.close()
+
+
+def _content(prompts: Prompts) -> tuple[bytes, bytes]:
+    return prompts.point_coords.tobytes(), prompts.point_labels.tobytes()
+
+
+def _find_devices(job: Job) -> list[str]:
+    bind_triton_to_its_own_llvm()
+    from napari_glmedsa.inference import available_devices
+
+    return available_devices()
+
+
+def _say_saved(path: Path) -> None:
+    show_info(f"Saved {path}")

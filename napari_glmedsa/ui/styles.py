@@ -1,0 +1,28 @@
+"""How clicks and masks look: every colour and size of the user interface."""
+
+from __future__ import annotations
+
+CLICKS_NAME = "lesion"
+MASK_NAME = "lesion mask"
+
+LESION, BACKGROUND = "lesion", "background"
+"""What a click says."""
+
+CLICK_COLORS = {LESION: "#00c853", BACKGROUND: "#ff1744"}
+CLICK_SYMBOLS = {LESION: "disc", BACKGROUND: "cross"}
+"""Shape says the same as colour, for those who cannot tell green from red."""
+CLICK_BORDER_COLOR = "white"
+CLICK_BORDER_WIDTH = 0.12
+"""Of the click's size."""
+CLICK_SIZE = 0.02
+"""Of the image's longer side."""
+CLICK_CANVAS_SIZE = (11, 22)
+"""Smallest and largest size on the screen in pixels, however far one zooms."""
+
+OBJECT_COLORS = ("#00e5ff", "#ffea00", "#76ff03", "#ff9100", "#f5f5f5", "#d500f9")
+"""Of objects 1, 2, ...; none occurs on skin, be it pink, brown or black."""
+OUTLINE_WIDTH = 1 / 320
+"""Of the image's longer side."""
+OUTLINE_MAX_PIXELS = 2_500_000
+"""Beyond, napari draws outlines too slowly: the mask is a transparent fill."""
+FILL_OPACITY = 0.4

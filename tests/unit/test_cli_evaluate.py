@@ -1,0 +1,193 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import Outcome, glmedsa, is_one_sentence
+
+from napari_glmedsa.cli.evaluate import pair_by_stem
+from napari_glmedsa.errors import ImageFormatError
+from napari_glmedsa.images import write_image, write_mask
+from napari_glmedsa.registry import ModelRegistry
+from napari_glmedsa.samples import draw_lesion
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """Three drawn lesions; their masks are named in the three known ways."""
+    images, masks = tmp_path / "images", tmp_path / "masks"
+    images.mkdir()
+    masks.mkdir()
+    for seed, ending in enumerate(("", "_segmentation", "_Segmentation")):
+        sample = draw_lesion(seed, (96, 128))
+        write_image(images / f"ISIC_000000{seed}.png", sample.image)
+        write_mask(masks / f"ISIC_000000{seed}{ending}.png", sample.mask)
+    return images, masks
+
+
+@pytest.fixture
+def evaluate(folders, registry: ModelRegistry, monkeypatch, capsys):
+    """Runs evaluate on the folders with the tiny model."""
+    monkeypatch.setenv("NAPARI_GLMEDSA_HOME", str(registry.root))
+    images, masks = folders
+
+    def run(*arguments: object, images=images, masks=masks) -> Outcome:
+        where = ("--images", images, "--masks", masks, "--model", "sam_tiny")
+        return glmedsa(capsys, "evaluate", *where, *arguments)
+
+    return run
+
+
+def test_masks_are_paired_by_stem_however_they_end(folders):
+    pairing = pair_by_stem(*folders)
+    assert [mask.name for _, mask in pairing.pairs] == [
+        "ISIC_0000000.png",
+        "ISIC_0000001_segmentation.png",
+        "ISIC_0000002_Segmentation.png",
+    ]
+    assert not pairing.without_mask
+    assert not pairing.without_image
+
+
+def test_one_folder_may_hold_images_and_masks(folders):
+    images, masks = folders
+    (masks / "ISIC_0000000.png").unlink()
+    for mask in masks.iterdir():
+        mask.rename(images / mask.name)
+    pairing = pair_by_stem(images, images)
+    assert [(image.name, mask.name) for image, mask in pairing.pairs] == [
+        ("ISIC_0000001.png", "ISIC_0000001_segmentation.png"),
+        ("ISIC_0000002.png", "ISIC_0000002_Segmentation.png"),
+    ]
+    assert [path.name for path in pairing.without_mask] == ["ISIC_0000000.png"]
+
+
+def test_two_files_that_claim_one_mask_are_refused(folders):
+    images, masks = folders
+    mask = (masks / "ISIC_0000001_segmentation.png").read_bytes()
+    (masks / "ISIC_0000001_Segmentation.png").write_bytes(mask)
+    with pytest.raises(ImageFormatError, match="both claim to be the mask"):
+        pair_by_stem(images, masks)
+
+
+def test_two_images_of_one_name_are_refused(folders):
+    images, masks = folders
+    (images / "ISIC_0000001.jpg").write_bytes(b"any")
+    with pytest.raises(ImageFormatError, match="have one name"):
+        pair_by_stem(images, masks)
+
+
+def test_the_report_has_every_image_click_and_metric(evaluate, tmp_path):
+    report = tmp_path / "reports" / "tiny.json"
+    outcome = evaluate("--clicks", 2, "--seed", 5, "--json", report)
+    assert outcome.code == 0
+    document = json.loads(report.read_text())
+    assert list(document) == ["mean", "images", "n", "model", "protocol"]
+    assert (document["n"], document["model"]) == (3, "sam_tiny")
+    assert document["protocol"]["n_clicks"] == 2
+    assert document["protocol"]["seed"] == 5
+    assert [sorted(image) for image in document["images"]] == [
+        ["dice", "id", "iou"]
+    ] * 3
+    assert document["images"][0]["id"] == "ISIC_0000000"
+    for metric in ("dice", "iou"):
+        per_image = [image[metric] for image in document["images"]]
+        assert np.allclose(document["mean"][metric], np.mean(per_image, axis=0))
+    assert len(document["mean"]["threshold_jaccard"]) == 2
+
+
+def test_the_printed_tables_show_what_the_report_says(evaluate, tmp_path):
+    report = tmp_path / "r.json"
+    outcome = evaluate("--json", report)
+    document = json.loads(report.read_text())
+    assert "Mean of 3 images" in outcome.out
+    for values in (*document["mean"].values(), document["images"][2]["dice"]):
+        for value in values:
+            assert f"{value:.3f}" in outcome.out
+    assert max(map(len, outcome.out.splitlines())) <= 80
+    assert "Evaluating" in outcome.err
+
+
+def test_many_clicks_get_one_row_each(evaluate):
+    outcome = evaluate("--clicks", 6)
+    assert outcome.code == 0
+    assert max(map(len, outcome.out.splitlines())) <= 80
+    rows = [line.split() for line in outcome.out.splitlines() if line.strip()]
+    assert sum(row[-4:-3] == ["6"] for row in rows) == 4  # three images and the mean
+
+
+def test_equal_seeds_give_equal_scores_and_others_do_not(evaluate, tmp_path):
+    scores = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        evaluate("--seed", seed, "--json", tmp_path / f"{name}.json")
+        scores.append(json.loads((tmp_path / f"{name}.json").read_text())["images"])
+    assert scores[0] == scores[1]
+    assert scores[0] != scores[2]
+
+
+def test_unpaired_files_are_named_and_left_out(evaluate, folders):
+    images, masks = folders
+    write_image(images / "solo.png", draw_lesion(0, (96, 128)).image)
+    write_mask(masks / "alone_segmentation.png", np.ones((4, 4), bool))
+    outcome = evaluate()
+    assert outcome.code == 0
+    assert "without a mask: solo.png" in outcome.err
+    assert "without an image: alone_segmentation.png" in outcome.err
+    assert "Mean of 3 images" in outcome.out
+
+
+def test_a_mask_of_another_size_and_a_broken_file_fail_alone(
+    evaluate, folders, tmp_path
+):
+    images, masks = folders
+    write_mask(masks / "ISIC_0000000.png", np.ones((50, 60), bool))
+    (images / "ISIC_0000001.png").write_bytes(b"broken")
+    outcome = evaluate("--json", tmp_path / "r.json")
+    assert outcome.code == 1
+    assert "is 60 x 50 pixels but" in outcome.err
+    assert "2 of 3 images failed" in outcome.err
+    assert "(ISIC_0000000.png, ISIC_0000001.png)" in outcome.err
+    assert json.loads((tmp_path / "r.json").read_text())["n"] == 1
+
+
+def test_a_single_pair_that_fails_is_the_users_mistake(evaluate, folders):
+    images, masks = folders
+    for seed in (1, 2):
+        (images / f"ISIC_000000{seed}.png").unlink()
+    for mask in masks.glob("*egmentation.png"):
+        mask.unlink()
+    (masks / "ISIC_0000000.png").write_bytes(b"")
+    outcome = evaluate()
+    assert (outcome.code, outcome.out) == (2, "")
+    assert is_one_sentence(outcome.err)
+
+
+def test_exchanged_folders_are_noticed(evaluate, folders):
+    images, masks = folders
+    for mask in masks.glob("*egmentation.png"):
+        mask.rename(masks / f"{mask.stem[:12]}.png")
+    outcome = evaluate(images=masks, masks=images)
+    assert outcome.code == 1
+    assert "looks like a photograph, not like a mask" in outcome.err
+
+
+def test_folders_without_anything_in_common_are_refused(evaluate, folders, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for images, masks in (
+        (folders[0], tmp_path / "empty"),
+        (tmp_path / "empty", folders[1]),
+        (tmp_path / "nowhere", folders[1]),
+        (folders[0], tmp_path / "nowhere"),
+    ):
+        outcome = evaluate(images=images, masks=masks)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert is_one_sentence(outcome.err)
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_the_work(
+    evaluate, folders, tmp_path
+):
+    for report in (tmp_path, folders[0] / "ISIC_0000000.png" / "r.json"):
+        outcome = evaluate("--json", report)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert is_one_sentence(outcome.err)

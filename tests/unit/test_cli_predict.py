@@ -1,0 +1,394 @@
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import Outcome, glmedsa, is_one_sentence
+from PIL import Image
+from safetensors.torch import save_file
+
+from napari_glmedsa import __version__
+from napari_glmedsa.evaluation import dice
+from napari_glmedsa.images import read_image, read_mask, write_image
+from napari_glmedsa.registry import ModelRegistry
+from napari_glmedsa.samples import draw_lesion
+
+JSON_KEYS = [
+    *("image", "mask", "iou_prediction", "area_px"),
+    *("encode_seconds", "decode_seconds", "model"),
+]
+
+
+@pytest.fixture
+def predict(tmp_path, registry: ModelRegistry, monkeypatch, capsys, lesion):
+    """Runs predict with the tiny model; a.png and b.png are photographs."""
+    monkeypatch.setenv("NAPARI_GLMEDSA_HOME", str(registry.root))
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.png", "b.png"):
+        write_image(tmp_path / name, lesion.image)
+
+    def run(*arguments: object, model="sam_tiny+tiny_adapter", output="out") -> Outcome:
+        options = ("--model", model, "--output", output)
+        return glmedsa(capsys, "predict", *arguments, *options)
+
+    return run
+
+
+def unwritable_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "locked"
+    folder.mkdir(mode=0o500)
+    # Nothing is locked for root, but /proc takes no files from anybody.
+    return Path("/proc/self") if os.access(folder, os.W_OK) else folder
+
+
+def test_a_click_gives_a_mask_of_the_images_size_named_after_it(predict, tmp_path):
+    outcome = predict("a.png", "--point", "60,40", "--negative", "3,3")
+    assert outcome.code == 0
+    with Image.open(tmp_path / "out" / "a_segmentation.png") as mask:
+        assert (mask.mode, mask.size, mask.format) == ("L", (128, 96), "PNG")
+        assert set(np.unique(mask)) <= {0, 255}
+    assert "a.png -> out/a_segmentation.png" in outcome.out
+    assert outcome.err == ""
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [
+        "a_segmentation.png"
+    ]
+
+
+def test_the_built_in_model_finds_a_drawn_lesion(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("NAPARI_GLMEDSA_HOME", str(tmp_path / "none"))
+    sample = draw_lesion(seed=3)
+    write_image(tmp_path / "lesion.png", sample.image)
+    rows, columns = np.nonzero(sample.mask)
+    click = f"{columns.mean():.1f},{rows.mean():.1f}"
+    outcome = glmedsa(
+        capsys,
+        *("predict", tmp_path / "lesion.png", "--point", click),
+        *("--output", tmp_path, "--json"),
+    )
+    assert outcome.code == 0
+    mask = read_mask(tmp_path / "lesion_segmentation.png")
+    assert dice(mask, sample.mask) > 0.8
+    assert json.loads(outcome.out)["model"] == "sam_vit_mini+glmedsa_vit_mini_isic"
+
+
+def test_json_is_one_object_per_image_and_nothing_else_on_stdout(predict):
+    outcome = predict("a.png", "b.png", "--point", "60,40", "--json")
+    lines = [json.loads(line) for line in outcome.out.splitlines()]
+    assert [list(line) for line in lines] == [JSON_KEYS, JSON_KEYS]
+    assert [line["image"] for line in lines] == ["a.png", "b.png"]
+    assert lines[0]["model"] == "sam_tiny+tiny_adapter"
+    assert lines[0]["area_px"] == int(read_mask(Path(lines[0]["mask"])).sum())
+    assert lines[0]["encode_seconds"] > 0
+
+
+def test_without_a_click_the_centre_is_clicked_and_that_is_said(predict):
+    by_default = predict("a.png")
+    assert "clicking the image centre" in by_default.err
+    default_mask = read_mask(Path("out/a_segmentation.png"))
+    by_hand = predict("a.png", "--point", "63.5,47.5")
+    assert by_hand.err == ""
+    assert np.array_equal(default_mask, read_mask(Path("out/a_segmentation.png")))
+
+
+def test_a_box_is_enough_to_segment(predict):
+    outcome = predict("a.png", "--box", "30,20,100,80")
+    assert (outcome.code, outcome.err) == (0, "")
+
+
+def test_a_background_click_changes_the_mask(predict):
+    predict("a.png", "--point", "60,40", "--json")
+    before = read_mask(Path("out/a_segmentation.png"))
+    predict("a.png", "--point", "60,40", "--negative", "100,80")
+    assert (before ^ read_mask(Path("out/a_segmentation.png"))).any()
+
+
+def test_several_images_show_progress_on_stderr(predict):
+    outcome = predict("a.png", "b.png", "--point", "60,40")
+    assert "Segmenting" in outcome.err
+    assert "2/2" in outcome.err
+    assert outcome.out.count("\n") == 2
+
+
+def test_an_overlay_is_written_when_asked_for(predict, tmp_path):
+    assert predict("a.png", "--overlay").code == 0
+    overlay = read_image(tmp_path / "out" / "a_overlay.png")
+    assert overlay.shape == (96, 128, 3)
+    assert (overlay != read_image(tmp_path / "a.png")).any()
+
+
+def test_a_folder_stands_for_the_photographs_in_it(predict, tmp_path):
+    (tmp_path / "notes.txt").write_text("not an image")
+    assert predict("a.png", "--overlay", output=tmp_path).code == 0
+    outcome = predict(tmp_path, "--json")
+    names = [Path(json.loads(line)["image"]).name for line in outcome.out.splitlines()]
+    assert names == ["a.png", "b.png"]
+
+
+def test_an_image_named_twice_is_segmented_once(predict, tmp_path):
+    outcome = predict("a.png", tmp_path / "a.png", "--json")
+    assert outcome.out.count("\n") == 1
+
+
+@pytest.mark.parametrize("exif_ending", [".jpg", ".tif"])
+def test_a_rotated_photograph_gets_a_mask_as_it_is_seen(
+    predict, tmp_path, lesion, exif_ending: str
+):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(lesion.image).save(tmp_path / f"r{exif_ending}", exif=exif)
+    assert predict(f"r{exif_ending}", "--point", "90,120").code == 0
+    assert read_mask(tmp_path / "out" / "r_segmentation.png").shape == (128, 96)
+
+
+def test_a_cmyk_file_and_an_image_of_one_pixel_work(predict, tmp_path, lesion):
+    Image.fromarray(lesion.image).convert("CMYK").save(tmp_path / "c.jpg")
+    Image.new("RGB", (1, 1)).save(tmp_path / "one.png")
+    assert predict("c.jpg", "one.png", "--overlay").code == 0
+    assert read_mask(tmp_path / "out" / "one_segmentation.png").shape == (1, 1)
+
+
+def test_a_hundred_megapixels_work(predict, tmp_path):
+    Image.new("L", (12_500, 8_000), 99).save(tmp_path / "big.png", compress_level=1)
+    assert predict("big.png", "--point", "12000,7000").code == 0
+    mask = read_mask(tmp_path / "out" / "big_segmentation.png")
+    assert mask.shape == (8_000, 12_500)
+
+
+def make_bad_files(folder: Path) -> None:
+    whole = (folder / "a.png").read_bytes()
+    (folder / "text.png").write_text("this is no image")
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "empty.png").touch()
+    nan = np.full((9, 9), np.nan, np.float32)
+    Image.fromarray(nan).save(folder / "nan.tif")
+    pages = [Image.new("L", (9, 9)) for _ in range(3)]
+    pages[0].save(folder / "stack.tif", save_all=True, append_images=pages[1:])
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("text.png", "is not an image"),
+        ("cut.png", "is damaged or cut off"),
+        ("empty.png", "is empty"),
+        ("nan.tif", "NaN"),
+        ("stack.tif", "holds 3 images"),
+        ("missing.png", "There is no file"),
+    ],
+)
+def test_a_bad_image_alone_is_the_users_mistake(predict, tmp_path, name, reason):
+    make_bad_files(tmp_path)
+    outcome = predict(name, "--point", "2,2")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert is_one_sentence(outcome.err)
+    assert name in outcome.err
+    assert reason in outcome.err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_bad_images_among_good_ones_are_named_and_the_rest_is_written(
+    predict, tmp_path
+):
+    make_bad_files(tmp_path)
+    outcome = predict("a.png", "cut.png", "b.png", "empty.png", "--json")
+    assert outcome.code == 1
+    assert [json.loads(line)["image"] for line in outcome.out.splitlines()] == [
+        *("a.png", "b.png")
+    ]
+    assert "2 of 4 images failed (cut.png, empty.png)" in outcome.err
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        *("a_segmentation.png", "b_segmentation.png")
+    }
+
+
+def test_several_images_that_all_fail_are_failures_not_a_mistake(predict, tmp_path):
+    make_bad_files(tmp_path)
+    outcome = predict("cut.png", "empty.png")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "2 of 2 images failed" in outcome.err
+
+
+@pytest.mark.parametrize("point", ["-3,5", "128,5", "5,96", "1e9,5"])
+def test_a_click_outside_the_image_is_refused(predict, tmp_path, point):
+    outcome = predict("a.png", "--point", point)
+    assert outcome.code == 2
+    assert is_one_sentence(outcome.err)
+    assert "outside the image, which is 128 pixels wide and 96 high" in outcome.err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *(("--point", "3"), ("--point", "3,4,5"), ("--point", "a,b")),
+        *(("--negative", "nan,3"), ("--point", "inf,1"), ("--point", "")),
+        *(("--box", "1,2,3"), ("--box", "9,2,3,8"), ("--box", "200,200,300,300")),
+    ],
+)
+def test_malformed_clicks_and_boxes_are_explained(predict, option):
+    outcome = predict("a.png", *option)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert is_one_sentence(outcome.err)
+
+
+def test_a_click_slightly_left_of_the_first_pixels_centre_is_inside(predict):
+    assert predict("a.png", "--point", "-0.4,5").code == 0
+
+
+def test_two_images_of_one_name_are_refused_before_anything_is_written(
+    predict, tmp_path, lesion
+):
+    (tmp_path / "other").mkdir()
+    write_image(tmp_path / "other" / "A.png", lesion.image)
+    outcome = predict("a.png", "other/A.png")
+    assert outcome.code == 2
+    assert is_one_sentence(outcome.err)
+    assert "would both be written to A_segmentation.png" in outcome.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_mask_that_somebody_else_made_is_not_replaced(predict, tmp_path):
+    (tmp_path / "out").mkdir()
+    theirs = tmp_path / "out" / "a_segmentation.png"
+    Image.new("L", (128, 96), 255).save(theirs)
+    before = theirs.read_bytes()
+    outcome = predict("a.png")
+    assert outcome.code == 2
+    assert is_one_sentence(outcome.err)
+    assert theirs.read_bytes() == before
+
+
+def test_our_own_earlier_mask_is_replaced(predict):
+    assert predict("a.png", "--overlay").code == 0
+    assert predict("a.png", "--overlay").code == 0
+
+
+@pytest.mark.parametrize("kind", ["locked", "file", "below a file"])
+def test_an_unwritable_output_folder_is_refused_before_the_work(
+    predict, tmp_path, kind: str
+):
+    folder = {
+        "locked": unwritable_folder(tmp_path),
+        "file": tmp_path / "a.png",
+        "below a file": tmp_path / "a.png" / "out",
+    }[kind]
+    before = sorted(path.name for path in tmp_path.iterdir())
+    outcome = predict("b.png", output=folder)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert is_one_sentence(outcome.err)
+    assert "cannot be written to" in outcome.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_an_empty_folder_is_refused(predict, tmp_path):
+    (tmp_path / "nothing").mkdir()
+    outcome = predict("nothing")
+    assert outcome.code == 2
+    assert "There is no image in nothing" in outcome.err
+
+
+class Bomb:
+    def __reduce__(self):
+        return (Path.touch, (Path("exploded"),))
+
+
+def test_a_pickle_instead_of_weights_is_refused_and_never_run(predict, tmp_path):
+    for name in ("evil.pth", "evil.safetensors"):
+        (tmp_path / name).write_bytes(pickle.dumps(Bomb()))
+    for model in ("evil.pth", "evil.safetensors", "sam_tiny+evil.safetensors"):
+        outcome = predict("a.png", "--point", "2,2", model=model)
+        assert outcome.code == 2
+        assert is_one_sentence(outcome.err)
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_an_adapter_of_another_base_is_refused_by_its_hash(
+    predict, tmp_path, registry, tiny_sam
+):
+    changed = {name: value.clone() for name, value in tiny_sam.state_dict().items()}
+    changed["image_encoder.pos_embed"] += 1
+    save_file(changed, tmp_path / "other.safetensors")
+    outcome = predict("a.png", "--point", "2,2", model="other.safetensors+tiny_adapter")
+    assert outcome.code == 2
+    assert is_one_sentence(outcome.err)
+    assert predict("a.png", model="other.safetensors").code == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "device"),
+    [
+        *(("nonsense", "cpu"), ("sam_tiny+nonsense", "cpu"), ("+", "cpu")),
+        *(("sam_tiny", "abacus"), ("sam_tiny", "cuda:99")),
+    ],
+)
+def test_unknown_models_and_devices_are_explained(predict, model, device):
+    outcome = predict("a.png", "--device", device, model=model)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert is_one_sentence(outcome.err)
+
+
+def test_model_and_adapter_may_be_file_paths(predict, registry):
+    base = registry.root / "base" / "sam_tiny" / "model.safetensors"
+    adapter = registry.root / "adapters" / "tiny_adapter" / "adapter.safetensors"
+    predict("a.png", "--point", "60,40")
+    by_name = read_mask(Path("out/a_segmentation.png"))
+    outcome = predict("a.png", "--point", "60,40", model=f"{base}+{adapter}")
+    assert outcome.code == 0
+    assert np.array_equal(by_name, read_mask(Path("out/a_segmentation.png")))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("predict", "a.png"),
+        ("predict", "--output", "out"),
+        ("predict", "a.png", "--output", "out", "--colour"),
+        ("evaluate", "--images", ".", "--masks", ".", "--clicks", "none"),
+        ("diagnose",),
+    ],
+)
+def test_a_wrong_command_line_is_explained_in_one_sentence(capsys, arguments):
+    outcome = glmedsa(capsys, *arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert is_one_sentence(outcome.err)
+    assert "--help tells more" in outcome.err
+
+
+def test_version_and_help_come_without_torch(capsys):
+    assert glmedsa(capsys, "--version").out == f"glmedsa {__version__}\n"
+    check = (
+        "import sys; from napari_glmedsa.cli.app import run; code = run(['--help']);"
+        " sys.exit(code or 'torch' in sys.modules or 'numpy' in sys.modules)"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", check], capture_output=True, text=True, check=True
+    )
+    for command in ("predict", "evaluate", "doctor", "demo"):
+        assert command in finished.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
+def test_control_c_ends_it_quietly(predict, tmp_path, registry):
+    copies = [tmp_path / f"copy{index}.png" for index in range(400)]
+    for copy in copies:
+        os.link(tmp_path / "a.png", copy)
+    command = [sys.executable, "-m", "napari_glmedsa", "predict", *map(str, copies)]
+    process = subprocess.Popen(
+        [*command, "--model", "sam_tiny", "--output", "many"],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    while process.poll() is None and not list(tmp_path.glob("many/*.png")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert not [path for path in (tmp_path / "many").iterdir() if path.name[0] == "."]
