@@ -1,13 +1,13 @@
 """Base models and adapters under one root folder, and the built-in ones."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from napari_glmedsa.adapters.card import AdapterCard, open_safetensors, read_card
+from napari_glmedsa.adapters.card import AdapterCard, read_card
 from napari_glmedsa.errors import (
     CheckpointError,
     ModelNotFoundError,
@@ -202,7 +202,7 @@ class ModelRegistry:
 
     def _load_base(self, base: str, device: "torch.device") -> tuple["Sam", str]:
         from napari_glmedsa.adapters import tensors_sha256
-        from napari_glmedsa.inference import SamArchitecture, build_sam
+        from napari_glmedsa.inference import SamArchitecture, build_sam, read_weights
 
         folder = self._folders("base", "card.json").get(base)
         card = _base_card(folder) if folder else None
@@ -213,7 +213,7 @@ class ModelRegistry:
                 f"There is no base model {base!r}; installed are: {known}. A path of "
                 "a weights file works too."
             )
-        tensors = _read_tensors(path)
+        tensors = read_weights(path)
         sha256 = tensors_sha256(tensors)
         if card and sha256 != card.sha256:
             raise RegistryError(
@@ -240,7 +240,7 @@ class ModelRegistry:
         found = {
             path.parent.name: path.parent
             for root in (_catalogue(), self.root)
-            for path in _glob(root / kind, f"*/{marker}")
+            for path in (root / kind).glob(f"*/{marker}")
         }
         return dict(sorted(found.items()))
 
@@ -281,10 +281,6 @@ def _catalogue() -> Path:
     return Path(str(files("napari_glmedsa.catalogue") / "README.md")).parent
 
 
-def _glob(folder: Path, pattern: str) -> Iterator[Path]:
-    yield from sorted(folder.glob(pattern)) if folder.is_dir() else ()
-
-
 def _base_card(folder: Path) -> BaseCard:
     try:
         facts = read_json(folder / "card.json")
@@ -301,30 +297,3 @@ def _base_card(folder: Path) -> BaseCard:
             f"The model card {folder / 'card.json'} is damaged ({error}); install the "
             "model again or delete its folder."
         ) from error
-
-
-def _read_tensors(path: Path) -> "dict[str, torch.Tensor]":
-    """Read a weights file without ever running code that is in it."""
-    if path.suffix == ".safetensors":
-        with open_safetensors(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    import pickle
-
-    import torch
-
-    try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise CheckpointError(
-            f"{path.name} is not a plain weights file: it is damaged, or it holds "
-            "program code, which is never run. Use an official SAM checkpoint (.pth) "
-            "or a .safetensors file."
-        ) from error
-    if not isinstance(tensors, dict) or not all(
-        isinstance(value, torch.Tensor) for value in tensors.values()
-    ):
-        raise CheckpointError(
-            f"{path.name} holds something else than named weights; use an official "
-            "SAM checkpoint (.pth) or a .safetensors file."
-        )
-    return tensors

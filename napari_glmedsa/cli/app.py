@@ -4,7 +4,7 @@ import io
 import logging
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +15,10 @@ from napari_glmedsa.cli.evaluate import evaluate
 from napari_glmedsa.cli.predict import predict
 from napari_glmedsa.cli.terminal import complain
 from napari_glmedsa.errors import GLMedSAError
+
+# Typer took click in, so the parent of its errors has no name that lasts; the parent
+# of the one error that is public always is it.
+_CommandLineError: Any = typer.BadParameter.__base__
 
 USERS_MISTAKE = 2
 INTERRUPTED = 130
@@ -70,10 +74,9 @@ def run(arguments: Sequence[str]) -> int:
     except GLMedSAError as error:
         complain(str(error))
         return USERS_MISTAKE
-    except typer.TyperException as error:
+    except _CommandLineError as error:
         if sentence := error.format_message():
-            context = getattr(error, "ctx", None)
-            command = context.command_path if context else "glmedsa"
+            command = error.ctx.command_path if error.ctx else "glmedsa"
             complain(f"{sentence.rstrip('.')}; {command} --help tells more.")
         return USERS_MISTAKE
     except (KeyboardInterrupt, typer.Abort):

@@ -5,6 +5,7 @@ from .embedding import ImageEmbedding
 from .predictor import MaskPrediction, Predictor
 from .preprocess import to_rgb_uint8
 from .prompts import Prompts
+from .weights import read_weights
 
 __all__ = [
     "ImageEmbedding",
@@ -15,6 +16,7 @@ __all__ = [
     "available_devices",
     "build_sam",
     "decode_masks",
+    "read_weights",
     "resize_sam",
     "resolve_device",
     "to_rgb_uint8",

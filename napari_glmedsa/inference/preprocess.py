@@ -94,8 +94,8 @@ def _to_uint8(values: NDArray[Any]) -> NDArray[np.uint8]:
         floor, full = (0.0, 255.0) if high <= 255 else (low, high)
     scale = 255.0 / (full - floor if full > floor else 1.0)
     precise = np.float32 if values.dtype.itemsize <= 2 else np.float64
-    scaled = (np.asarray(values, precise) - floor) * scale
-    rounded: NDArray[np.uint8] = np.rint(scaled).astype(np.uint8)
+    brightness: NDArray[np.floating[Any]] = np.asarray(values, precise)
+    rounded: NDArray[np.uint8] = np.rint((brightness - floor) * scale).astype(np.uint8)
     return rounded
 
 

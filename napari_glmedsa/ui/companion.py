@@ -19,8 +19,8 @@ L = TypeVar("L", bound=Layer)
 class CompanionLayer(ABC, Generic[L]):
     """Keeps one stock layer that belongs to an image, and lies exactly over it.
 
-    The layer is held by object, so the user may rename it. If the user deletes it, a new
-    one is made when it is needed. A layer that an earlier dock left is taken up again.
+    The layer is held by object, so the user may rename it. If the user deletes it, a
+    new one is made when needed. A layer that an earlier dock left is taken up again.
 
     Parameters
     ----------

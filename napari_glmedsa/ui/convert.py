@@ -40,7 +40,7 @@ def image_array(layer: Layer) -> Any:
     # isinstance sees through and type() does not.
     if not isinstance(layer, Image):
         kind = type(getattr(layer, "__wrapped__", layer)).__name__
-        msg = f"“{layer.name}” is a {kind} layer, not a photograph: choose an Image layer."
+        msg = f"“{layer.name}” is a {kind} layer: choose an Image layer to segment."
         raise ImageFormatError(msg)
     if layer.ndim != 2:
         msg = (
@@ -105,8 +105,8 @@ def inside_image(xy: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.b
 
 def point_labels(points: Points) -> NDArray[np.int64]:
     """Return (N,) int64: 1 where the click says lesion, 0 where background."""
-    said = points.features[CLICK_FEATURE].to_numpy()
-    return (said != BACKGROUND).astype(np.int64)
+    said = points.features[CLICK_FEATURE].to_numpy(dtype=object)
+    return np.array([word != BACKGROUND for word in said], dtype=np.int64)
 
 
 def prompts_from_points(points: Points, image: Image) -> Prompts:

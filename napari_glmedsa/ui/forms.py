@@ -12,6 +12,8 @@ from napari_glmedsa.registry import ModelSpec
 
 AUTO = "auto"
 
+_EQUAL_WIDTH = QSizePolicy.Policy.Ignored
+
 DISCLAIMER = "Research software, not a medical device."
 
 
@@ -68,7 +70,9 @@ def button_row(*buttons: PushButton) -> Container[PushButton]:
     row = Container(widgets=buttons, layout="horizontal", labels=False)
     row.margins = (0, 0, 0, 0)
     for button in buttons:
-        button.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        button.native.setSizePolicy(
+            QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed
+        )
     return row
 
 

@@ -23,7 +23,7 @@ from napari_glmedsa.ui.styles import (
 
 
 class MaskLayer(CompanionLayer[Labels]):
-    """Labels 1, 2, ... are lesions, 0 is skin; one label is the object being clicked."""
+    """Labels 1, 2, ... are lesions, 0 is skin; one of them is being clicked."""
 
     kind = Labels
 

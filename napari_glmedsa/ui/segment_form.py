@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from magicgui.widgets import Container, PushButton
+from magicgui.widgets import Container, PushButton, Widget
 from napari.components import ViewerModel
 
 from napari_glmedsa.registry import ModelSpec
@@ -15,6 +15,10 @@ _BUSY = {
     SessionState.LOADING: "Loading the model.",
     SessionState.ENCODING: "Reading the photograph.",
 }
+
+
+MIN_WIDTH = 270
+"""Pixels in which every word fits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ class View:
     problem: str = ""
 
 
-class SegmentForm(Container):
+class SegmentForm(Container[Widget]):
     """The widgets of the dock, without any behaviour.
 
     Parameters
@@ -69,34 +73,36 @@ class SegmentForm(Container):
         self.device = forms.device_picker()
         self.progress = forms.progress_bar()
         self.hint = forms.paragraph(lines=3)
-        self.lesion = PushButton(
+        self.lesion_button = PushButton(
             text="Lesion", tooltip="The next left click marks the lesion (T swaps)"
         )
-        self.background = PushButton(
+        self.background_button = PushButton(
             text="Background",
             tooltip="The next left click marks what is not lesion (T swaps)",
         )
-        self.undo = PushButton(text="Undo click", tooltip="Take back the newest click")
-        self.clear = PushButton(
+        self.undo_button = PushButton(
+            text="Undo click", tooltip="Take back the newest click"
+        )
+        self.clear_button = PushButton(
             text="Clear", tooltip="Remove the clicks and the outline being made"
         )
         self.result = forms.paragraph(lines=2)
-        self.accept = PushButton(
+        self.accept_button = PushButton(
             text="Accept", tooltip="Keep this outline and start the next lesion"
         )
-        self.save = PushButton(
+        self.save_button = PushButton(
             text="Save mask…", tooltip="Write all lesions as a black and white PNG"
         )
-        for button in (self.lesion, self.background):
+        for button in (self.lesion_button, self.background_button):
             button.native.setCheckable(True)
         super().__init__(
             widgets=[
                 self.progress,
                 self.hint,
-                forms.button_row(self.lesion, self.background),
-                forms.button_row(self.undo, self.clear),
+                forms.button_row(self.lesion_button, self.background_button),
+                forms.button_row(self.undo_button, self.clear_button),
                 self.result,
-                forms.button_row(self.accept, self.save),
+                forms.button_row(self.accept_button, self.save_button),
                 forms.paragraph(forms.DISCLAIMER),
             ],
             labels=False,
@@ -104,6 +110,7 @@ class SegmentForm(Container):
         # magicgui would give every label its own width.
         rows = forms.picker_rows(self.image, self.model, self.device)
         self.native.layout().insertWidget(0, rows)
+        self.native.setMinimumWidth(MIN_WIDTH)
 
     def reset_choices(self, *_: object) -> None:
         """Offer the image layers that the viewer has now."""
@@ -115,13 +122,13 @@ class SegmentForm(Container):
         self.progress.native.setVisible(busy)
         if view.state is SessionState.LOADING:
             self.progress.native.setRange(0, 0)  # Qt's way to say "no idea how long"
-        self.lesion.value = view.has_image and view.next_label == LESION
-        self.background.value = view.has_image and view.next_label == BACKGROUND
-        self.lesion.enabled = self.background.enabled = view.has_image
-        self.undo.enabled = view.n_clicks > 0
-        self.clear.enabled = view.n_clicks > 0 or view.area > 0
-        self.accept.enabled = view.area > 0
-        self.save.enabled = view.has_mask
+        self.lesion_button.value = view.has_image and view.next_label == LESION
+        self.background_button.value = view.has_image and view.next_label == BACKGROUND
+        self.lesion_button.enabled = self.background_button.enabled = view.has_image
+        self.undo_button.enabled = view.n_clicks > 0
+        self.clear_button.enabled = view.n_clicks > 0 or view.area > 0
+        self.accept_button.enabled = view.area > 0
+        self.save_button.enabled = view.has_mask
         self.hint.value = view.problem or _hint(view)
         self.result.value = _result(view)
 

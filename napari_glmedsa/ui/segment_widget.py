@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import napari.viewer
-from magicgui.widgets import Container
+from magicgui.widgets import Container, Widget
 from napari.layers import Image
-from napari.utils.notifications import show_error, show_info, show_warning
-from qtpy.QtWidgets import QFileDialog
+from napari.utils.notifications import show_error, show_warning
 
 from napari_glmedsa.errors import GLMedSAError, PromptError
 from napari_glmedsa.jobs import Job, JobQueue
 from napari_glmedsa.registry import ModelRegistry, default_root
 from napari_glmedsa.session import JOB_CHAIN, SegmentationSession, SessionState
-from napari_glmedsa.ui import forms
+from napari_glmedsa.ui import forms, saving
 from napari_glmedsa.ui.layers import LayerTrio
 from napari_glmedsa.ui.main_thread import MainThread
 from napari_glmedsa.ui.segment_form import SegmentForm, View
@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # the worker imports torch: here, it would halt the window
     from napari_glmedsa.inference import MaskPrediction, Prompts
 
 
-class SegmentWidget(Container):
+class SegmentWidget(Container[Widget]):
     """Turns clicks on an image layer into a Labels layer.
 
     Clicks go from the layers to the session and masks from the session to the layers,
@@ -63,7 +63,8 @@ class SegmentWidget(Container):
         self.session = SegmentationSession(registry, self._jobs)
         self._connect()
         # The first job imports torch, while the user still looks for the photograph.
-        self._in_background("devices", _find_devices, self._on_devices)
+        offer = partial(forms.offer_devices, self.form.device)
+        self._in_background("devices", _find_devices, offer)
         self._on_model_picked()
         self._sync_image_later()
 
@@ -77,15 +78,9 @@ class SegmentWidget(Container):
         mask = self._trio.mask.union() if self._trio else None
         if mask is None:
             show_warning("There is no mask to save yet: click on the lesion first.")
-            return
-
-        def write(job: Job) -> Path:
-            from napari_glmedsa.images import write_mask
-
-            write_mask(path, mask)
-            return path
-
-        self._in_background(f"save {path}", write, _say_saved)
+        else:
+            write = partial(saving.write, path, mask)
+            self._in_background(f"save {path}", write, saving.say_saved)
 
     def _connect(self) -> None:
         form, session, queued = self.form, self.session, self._main_thread.wrap
@@ -96,12 +91,12 @@ class SegmentWidget(Container):
         form.image.changed.connect(self._sync_image_later)
         form.model.changed.connect(self._on_model_picked)
         form.device.changed.connect(self._on_model_picked)
-        form.lesion.changed.connect(self._on_lesion_pressed)
-        form.background.changed.connect(self._on_background_pressed)
-        form.undo.changed.connect(self._on_undo_pressed)
-        form.clear.changed.connect(self._on_clear_pressed)
-        form.accept.changed.connect(self._on_accept_pressed)
-        form.save.changed.connect(self._on_save_pressed)
+        form.lesion_button.changed.connect(partial(self._click_next, LESION))
+        form.background_button.changed.connect(partial(self._click_next, BACKGROUND))
+        form.undo_button.changed.connect(self._on_undo_pressed)
+        form.clear_button.changed.connect(self._on_clear_pressed)
+        form.accept_button.changed.connect(self._on_accept_pressed)
+        form.save_button.changed.connect(self._on_save_pressed)
         self._viewer.layers.events.removed.connect(self._on_layer_removed)
         self.native_parent_changed.connect(self._on_parent_changed)
         self.native.destroyed.connect(self._close)
@@ -113,7 +108,7 @@ class SegmentWidget(Container):
         )
 
     # Which image: the picker says it, and one event later we follow. At once would be
-    # too early, because napari may be in the middle of removing one layer after another.
+    # too early: napari may be in the middle of removing one layer after another.
 
     def _sync_image_later(self) -> None:
         self._main_thread.call(self._sync_image)
@@ -131,7 +126,8 @@ class SegmentWidget(Container):
         self._image = image
         if image is not None:
             try:
-                trio = self._trios.get(image.unique_id) or LayerTrio(self._viewer, image)
+                known = self._trios.get(image.unique_id)
+                trio = known or LayerTrio(self._viewer, image)
             except GLMedSAError as error:
                 self._on_failed(error)
             else:
@@ -161,8 +157,7 @@ class SegmentWidget(Container):
         self._ask(trio.clicks.prompts())
 
     def _on_image_data(self, event: object) -> None:
-        """The image layer shows another picture now."""
-        if self._trio is not None:
+        if self._trio is not None:  # the layer holds another photograph now
             self._trios.pop(self._trio.image.unique_id)
             self._take(self._trio.image)
 
@@ -215,21 +210,14 @@ class SegmentWidget(Container):
 
     def _on_model_picked(self) -> None:
         self._problem = ""
-        if self.form.model.value is None:
-            self._problem = "No model is installed."
+        spec, device = self.form.model.value, self.form.device.value or forms.AUTO
+        if spec is None:
+            self._problem = "No model is installed: see the plugin's README."
         else:
-            self.session.set_model(
-                self.form.model.value, device=self.form.device.value or forms.AUTO
-            )
+            self.session.set_model(spec, device=device)
         self._refresh()
 
-    def _on_lesion_pressed(self) -> None:
-        self._click_next(LESION)
-
-    def _on_background_pressed(self) -> None:
-        self._click_next(BACKGROUND)
-
-    def _click_next(self, label: str) -> None:
+    def _click_next(self, label: str, *_: object) -> None:
         if self._trio is not None:
             self._trio.activate()
             self._trio.clicks.next_label = label
@@ -256,19 +244,11 @@ class SegmentWidget(Container):
 
     def _on_save_pressed(self) -> None:
         if self._trio is not None:
-            image = self._trio.image
-            source = Path(image.source.path or image.name)
-            name = source.with_name(f"{source.stem}_segmentation.png")
-            path, _ = QFileDialog.getSaveFileName(
-                self.native, "Save mask", str(name), "PNG image (*.png)"
-            )
-            if path:
-                self.save_mask(Path(path).with_suffix(".png"))
+            path = saving.ask_where(self._trio.image, self.native)
+            if path is not None:
+                self.save_mask(path)
 
     # What the worker reports
-
-    def _on_devices(self, names: list[str]) -> None:
-        forms.offer_devices(self.form.device, names)
 
     def _on_failed(self, error: Exception) -> None:
         self._accept_when_answered = False
@@ -286,19 +266,18 @@ class SegmentWidget(Container):
             self.form.show_view(View(state, problem=self._problem))
             return
         area = trio.mask.object_area
-        self.form.show_view(
-            View(
-                state,
-                has_image=True,
-                next_label=trio.clicks.next_label,
-                n_clicks=len(trio.clicks),
-                area=area,
-                pixels=trio.n_pixels,
-                quality=self._answer.iou_prediction if self._answer and area else None,
-                has_mask=trio.mask.union() is not None,
-                problem=self._problem,
-            )
+        view = View(
+            state,
+            has_image=True,
+            next_label=trio.clicks.next_label,
+            n_clicks=len(trio.clicks),
+            area=area,
+            pixels=trio.n_pixels,
+            quality=self._answer.iou_prediction if self._answer else None,
+            has_mask=area > 0 or trio.mask.union() is not None,
+            problem=self._problem,
         )
+        self.form.show_view(view)
 
     # The end
 
@@ -325,7 +304,3 @@ def _find_devices(job: Job) -> list[str]:
     from napari_glmedsa.inference import available_devices
 
     return available_devices()
-
-
-def _say_saved(path: Path) -> None:
-    show_info(f"Saved {path}")

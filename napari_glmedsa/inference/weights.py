@@ -1,0 +1,49 @@
+"""Files of model weights, read without trusting them."""
+
+import pickle
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from napari_glmedsa.errors import CheckpointError
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read named tensors, safetensors or PyTorch, and never run what is in a file.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is damaged, holds program code, or is no state dict.
+    """
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    try:
+        tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise CheckpointError(
+            f"{path.name} is not a plain weights file: it is damaged, or it holds "
+            "program code, which is never run. Use an official SAM checkpoint (.pth) "
+            "or a .safetensors file."
+        ) from error
+    if not isinstance(tensors, dict) or not all(
+        isinstance(value, Tensor) for value in tensors.values()
+    ):
+        raise CheckpointError(
+            f"{path.name} holds something else than named weights; use an official "
+            "SAM checkpoint (.pth) or a .safetensors file."
+        )
+    return tensors
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path.name} is not a readable safetensors file; files in other formats, "
+            "pickles among them, are never opened under this name."
+        ) from error

@@ -1,0 +1,129 @@
+"""Metrics by hand, clicks where the protocol says, scores that are reproducible."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from napari_glmedsa.evaluation import (
+    Case,
+    dice,
+    evaluate_clicks,
+    iou,
+    summarise,
+    threshold_jaccard,
+)
+from napari_glmedsa.inference import Prompts
+from napari_glmedsa.simulation import ClickSimulator
+
+MASKS = arrays(np.bool_, (5, 7))
+
+
+def test_metrics_agree_with_counting_by_hand():
+    mask = np.array([[1, 1, 0, 0]], bool)
+    target = np.array([[0, 1, 1, 1]], bool)
+    assert dice(mask, target) == pytest.approx(2 / 5)
+    assert iou(mask, target) == pytest.approx(1 / 4)
+    empty = np.zeros((1, 4), bool)
+    assert dice(empty, empty) == iou(empty, empty) == 1
+    assert dice(mask, empty) == iou(mask, empty) == 0
+
+
+def test_the_threshold_of_the_jaccard_index_is_inclusive():
+    target = np.arange(100) < 100
+    assert threshold_jaccard(np.arange(100) < 65, target) == pytest.approx(0.65)
+    assert threshold_jaccard(np.arange(100) < 64, target) == 0
+    assert threshold_jaccard(np.arange(100) < 50, target, 0.5) == pytest.approx(0.5)
+
+
+@given(MASKS, MASKS)
+def test_dice_and_iou_are_symmetric_bounded_and_bound_to_each_other(mask, target):
+    jaccard = iou(mask, target)
+    assert 0 <= jaccard <= 1
+    assert jaccard == iou(target, mask)
+    assert dice(mask, target) == dice(target, mask)
+    assert dice(mask, target) == pytest.approx(2 * jaccard / (1 + jaccard))
+
+
+def test_masks_of_two_sizes_are_not_compared():
+    with pytest.raises(ValueError, match="differ"):
+        dice(np.zeros((2, 3), bool), np.zeros((3, 2), bool))
+
+
+@settings(max_examples=60)
+@given(MASKS, MASKS, st.integers(0, 99))
+def test_clicks_fall_where_the_protocol_says(mask, predicted, seed):
+    rng = np.random.default_rng(seed)
+    for policy in ("positive", "corrective"):
+        simulator = ClickSimulator(policy)
+        first = simulator.first(mask, rng)
+        prompts = simulator.refine(first, mask, predicted, rng)
+        (x, y), label = prompts.point_coords[0].astype(int), prompts.point_labels[0]
+        assert mask[y, x] == label
+        (x, y), label = prompts.point_coords[1].astype(int), prompts.point_labels[1]
+        assert mask[y, x] == label
+        missed = mask & ~predicted
+        wrong = missed if policy == "positive" else mask ^ predicted
+        if wrong.any():
+            assert wrong[y, x]
+        elif mask.any():
+            assert mask[y, x]
+
+
+def test_clicks_are_x_then_y():
+    mask = np.zeros((20, 50), bool)
+    mask[3, 41] = True
+    prompts = ClickSimulator().first(mask, np.random.default_rng(0))
+    assert prompts.point_coords.tolist() == [[41, 3]]
+
+
+@pytest.fixture
+def cases(image, lesion):
+    blob = np.zeros(image.shape[:2], bool)
+    blob[10:30, 40:64] = True
+    return [Case("a", image, blob), Case("b", lesion.image, lesion.mask)]
+
+
+def test_scores_depend_on_the_image_and_the_seed_only(predictor, cases):
+    both = list(evaluate_clicks(predictor, cases, n_clicks=3))
+    assert list(evaluate_clicks(predictor, cases[::-1], n_clicks=3)) == both[::-1]
+    assert list(evaluate_clicks(predictor, cases[1:], n_clicks=3)) == both[1:]
+    assert [len(score.dice) for score in both] == [3, 3]
+    fewer = list(evaluate_clicks(predictor, cases, n_clicks=1))
+    assert [score.dice for score in fewer] == [score.dice[:1] for score in both]
+
+
+def test_another_seed_clicks_elsewhere_and_clicks_stay_on_the_lesion(predictor, cases):
+    seen: list[Prompts] = []
+    answer = predictor.predict
+
+    def record(embedding, prompts):
+        seen.append(prompts)
+        return answer(embedding, prompts)
+
+    predictor.predict = record
+    for seed in (0, 1):
+        list(evaluate_clicks(predictor, cases[1:], n_clicks=3, seed=seed))
+    first, other = seen[2].point_coords, seen[5].point_coords
+    assert len(first) == len(other) == 3
+    assert not np.array_equal(first, other)
+    for x, y in [*first, *other]:
+        row, column = round(float(y)), round(float(x))
+        assert cases[1].mask[row - 1 : row + 2, column - 1 : column + 2].any()
+
+
+def test_means_are_over_images_and_keep_the_bound_between_dice_and_iou(
+    predictor, cases
+):
+    scores = list(evaluate_clicks(predictor, cases, n_clicks=2))
+    mean = summarise(scores)
+    assert mean["dice"][1] == pytest.approx((scores[0].dice[1] + scores[1].dice[1]) / 2)
+    for d, j in zip(mean["dice"], mean["iou"], strict=True):
+        assert j >= d / (2 - d) - 1e-12  # Jensen: IoU is convex in Dice
+
+
+def test_a_mask_of_another_size_is_refused(predictor, image):
+    wrong = Case("a", image, np.ones((3, 3), bool))
+    with pytest.raises(ValueError, match="differ"):
+        list(evaluate_clicks(predictor, [wrong]))
