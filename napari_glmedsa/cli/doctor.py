@@ -192,7 +192,8 @@ def _models(registry: "ModelRegistry") -> tuple[list[Model], list[Missing]]:
 
 def _adapter_bytes(root: Path, name: str) -> int:
     """Return the size of an adapter file; the user's hides the built-in one."""
-    for folder in (root, Path(str(files("napari_glmedsa") / "catalogue"))):
+    built_in = Path(str(files("napari_glmedsa.catalogue") / "adapters")).parent
+    for folder in (root, built_in):
         path = folder / "adapters" / name / "adapter.safetensors"
         if path.is_file():
             return path.stat().st_size

@@ -62,7 +62,7 @@ def test_a_click_gives_a_mask_of_the_images_size_named_after_it(predict, tmp_pat
 
 def test_the_built_in_model_finds_a_drawn_lesion(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("NAPARI_GLMEDSA_HOME", str(tmp_path / "none"))
-    sample = draw_lesion(seed=3)
+    sample = draw_lesion()
     write_image(tmp_path / "lesion.png", sample.image)
     rows, columns = np.nonzero(sample.mask)
     click = f"{columns.mean():.1f},{rows.mean():.1f}"

@@ -26,9 +26,7 @@ class Results:
 
     def wait(self) -> None:
         idle = threading.Event()
-        self.jobs.submit(
-            "idle", lambda job: idle.set(), on_done=print, on_error=print
-        )
+        self.jobs.submit("idle", lambda job: idle.set(), on_done=print, on_error=print)
         assert idle.wait(LONG)
 
 
