@@ -6,7 +6,7 @@ from napari.layers import Labels, Points
 from napari.utils.key_bindings import coerce_keybinding
 
 from napari_glmedsa.errors import ImageFormatError, PromptError
-from napari_glmedsa.inference import MaskPrediction, Prompts
+from napari_glmedsa.inference import MaskPrediction
 from napari_glmedsa.ui.convert import CLICK_FEATURE
 from napari_glmedsa.ui.layers import LayerTrio
 from napari_glmedsa.ui.styles import CLICK_COLORS, OUTLINE_MAX_PIXELS

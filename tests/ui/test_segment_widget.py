@@ -20,16 +20,25 @@ SIZE = (96, 128)
 CLICK = (48.0, 64.0)
 
 
-class SlowRegistry:
-    """A registry whose models load when the test lets them."""
+class TinyModels:
+    """A registry without the built-in model, whose loading can be held up."""
 
     def __init__(self, registry) -> None:
-        self.specs, self._load = registry.specs, registry.load
+        self._load = registry.load
         self.opened = threading.Event()
+        self.opened.set()
 
-    def load(self, spec, *, device):
+    def specs(self) -> list[ModelSpec]:
+        return [ModelSpec("sam_tiny", "tiny_adapter"), ModelSpec("sam_tiny")]
+
+    def load(self, spec, *, device) -> Predictor:
         assert self.opened.wait(LONG / 1000)
         return self._load(spec, device=device)
+
+
+@pytest.fixture
+def models(registry) -> TinyModels:
+    return TinyModels(registry)
 
 
 @pytest.fixture
@@ -38,12 +47,12 @@ def photo():
 
 
 @pytest.fixture
-def dock(make_napari_viewer_proxy, registry, qtbot):
+def dock(make_napari_viewer_proxy, models):
     """Open the dock in a viewer; everything that a test needs to reach."""
     viewer = make_napari_viewer_proxy()
 
-    def open_dock(registry=registry) -> SegmentWidget:
-        widget = SegmentWidget(viewer, registry)
+    def open_dock() -> SegmentWidget:
+        widget = SegmentWidget(viewer, models)
         viewer.window.add_dock_widget(widget, name="Segment")
         return widget
 
@@ -55,7 +64,7 @@ def dock(make_napari_viewer_proxy, registry, qtbot):
 @pytest.fixture
 def wait(qtbot):
     def wait(condition) -> None:
-        qtbot.waitUntil(condition, timeout=LONG)
+        qtbot.waitUntil(lambda: bool(condition()), timeout=LONG)
 
     return wait
 
@@ -80,10 +89,10 @@ def layer(dock, name):
     return dock.viewer.layers[name].__wrapped__
 
 
-def expected_mask(registry, pixels, clicks, labels, spec=None):
+def expected_mask(models, pixels, clicks, labels, spec=None):
     """Predict the plain way; clicks are (row, col)."""
-    spec = spec or registry.specs()[0]
-    predictor: Predictor = registry.load(spec, device="cpu")
+    spec = spec or models.specs()[0]
+    predictor: Predictor = models.load(spec, device="cpu")
     points = np.array(clicks, dtype=float)[:, ::-1]
     return predictor.predict(predictor.encode(pixels), Prompts(points, labels)).mask
 
@@ -97,7 +106,6 @@ def click(dock, at, label="lesion", wait=None) -> None:
 
 
 def answered(dock, wait) -> None:
-    dock.widget.session.state  # noqa: B018
     wait(lambda: dock.widget.session.state is SessionState.READY)
     wait(lambda: dock.mask.data.any())
 
@@ -120,36 +128,37 @@ def test_picking_an_image_makes_its_layers_and_the_next_click_counts(ready):
     assert "Click on the lesion" in ready.widget.form.hint.value
 
 
-def test_a_click_draws_the_predicted_mask(ready, registry, photo, wait):
+def test_a_click_draws_the_predicted_mask(ready, models, photo, wait):
     click(ready, CLICK)
-    wanted = expected_mask(registry, photo, [CLICK], [1])
+    wanted = expected_mask(models, photo, [CLICK], [1])
     wait(lambda: np.array_equal(drawn(ready), wanted))
     assert f"{wanted.sum():,} px" in ready.widget.form.result.value
     assert "quality" in ready.widget.form.result.value
 
 
 def test_clicks_before_the_image_is_encoded_are_answered(
-    dock, registry, photo, wait, qtbot
+    make_napari_viewer_proxy, models, photo, wait
 ):
-    slow = SlowRegistry(registry)
-    widget = dock.open(slow)
-    dock.viewer.window.remove_dock_widget(dock.widget.native)
-    dock.widget = widget
-    dock.viewer.add_image(photo)
-    wait(lambda: "lesion" in dock.viewer.layers)
+    models.opened.clear()
+    viewer = make_napari_viewer_proxy()
+    widget = SegmentWidget(viewer, models)
+    viewer.window.add_dock_widget(widget)
+    dock = SimpleNamespace(viewer=viewer, widget=widget)
+    viewer.add_image(photo)
+    wait(lambda: "lesion" in viewer.layers)
     dock.clicks, dock.mask = layer(dock, "lesion"), layer(dock, "lesion mask")
     click(dock, CLICK)
     click(dock, (5, 5), "background")
     assert "You can click already" in widget.form.hint.value
-    slow.opened.set()
-    wanted = expected_mask(registry, photo, [CLICK, (5, 5)], [1, 0])
+    models.opened.set()
+    wanted = expected_mask(models, photo, [CLICK, (5, 5)], [1, 0])
     wait(lambda: np.array_equal(drawn(dock), wanted))
     widget.session.close()
 
 
 @pytest.mark.parametrize("change", ["add", "move", "relabel", "undo"])
 def test_the_mask_follows_every_change_of_the_clicks(
-    ready, registry, photo, wait, change
+    ready, models, photo, wait, change
 ):
     click(ready, (40, 60), wait=wait)
     if change == "add":
@@ -165,7 +174,7 @@ def test_the_mask_follows_every_change_of_the_clicks(
         click(ready, (5, 5), "background", wait=wait)
         ready.widget.form.undo_button.native.click()
         clicks, labels = [(40, 60)], [1]
-    wanted = expected_mask(registry, photo, clicks, labels)
+    wanted = expected_mask(models, photo, clicks, labels)
     wait(lambda: np.array_equal(drawn(ready), wanted))
 
 
@@ -242,27 +251,27 @@ def segment_at_world_position(dock, wait, **layer_arguments):
 
 @pytest.mark.parametrize("kind", LAYERS)
 def test_every_colour_layer_gives_the_mask_of_its_plain_rgb(
-    dock, registry, photo, wait, kind
+    dock, models, photo, wait, kind
 ):
     mask = segment_at_world_position(dock, wait, **LAYERS[kind](photo))
-    assert np.array_equal(mask, expected_mask(registry, photo, [CLICK], [1]))
+    assert np.array_equal(mask, expected_mask(models, photo, [CLICK], [1]))
 
 
 @pytest.mark.parametrize("kind", GREY_LAYERS)
 def test_every_grey_layer_gives_the_mask_of_its_plain_rgb(
-    dock, registry, photo, wait, kind
+    dock, models, photo, wait, kind
 ):
     grey = photo[..., 1]
     mask = segment_at_world_position(dock, wait, **GREY_LAYERS[kind](grey))
     rgb = np.dstack([grey] * 3)
-    assert np.array_equal(mask, expected_mask(registry, rgb, [CLICK], [1]))
+    assert np.array_equal(mask, expected_mask(models, rgb, [CLICK], [1]))
 
 
-def test_a_bool_layer_gives_the_mask_of_black_and_white(dock, registry, photo, wait):
+def test_a_bool_layer_gives_the_mask_of_black_and_white(dock, models, photo, wait):
     bright = photo[..., 1] > 100
     mask = segment_at_world_position(dock, wait, data=bright)
     rgb = np.dstack([bright.astype(np.uint8) * 255] * 3)
-    assert np.array_equal(mask, expected_mask(registry, rgb, [CLICK], [1]))
+    assert np.array_equal(mask, expected_mask(models, rgb, [CLICK], [1]))
 
 
 def test_moving_the_contrast_slider_changes_nothing(ready, wait):
@@ -287,12 +296,12 @@ def test_accept_keeps_the_object_and_starts_the_next(ready, wait):
     assert np.array_equal(drawn(ready, 1), first)
 
 
-def test_accept_waits_for_the_answer_to_the_newest_click(ready, registry, photo, wait):
+def test_accept_waits_for_the_answer_to_the_newest_click(ready, models, photo, wait):
     click(ready, CLICK, wait=wait)
     click(ready, (5, 5), "background")
     ready.widget.form.accept_button.native.click()
     wait(lambda: len(ready.clicks.data) == 0)
-    wanted = expected_mask(registry, photo, [CLICK, (5, 5)], [1, 0])
+    wanted = expected_mask(models, photo, [CLICK, (5, 5)], [1, 0])
     assert np.array_equal(drawn(ready), wanted)
 
 
@@ -358,12 +367,12 @@ def test_saving_nothing_is_one_sentence(ready, tmp_path, messages):
     assert messages() == ["There is no mask to save yet: click on the lesion first."]
 
 
-def test_another_model_answers_the_same_clicks(ready, registry, photo, wait):
+def test_another_model_answers_the_same_clicks(ready, models, photo, wait):
     click(ready, CLICK, wait=wait)
     plain = ModelSpec("sam_tiny")
     assert ready.widget.form.model.value != plain
     ready.widget.form.model.value = plain
-    wanted = expected_mask(registry, photo, [CLICK], [1], plain)
+    wanted = expected_mask(models, photo, [CLICK], [1], plain)
     wait(lambda: np.array_equal(drawn(ready), wanted))
 
 
@@ -493,14 +502,12 @@ def test_each_image_keeps_its_clicks_and_its_mask(ready, photo, wait):
     assert len(ready.viewer.layers["lesion [1]"].data) == 1
 
 
-def test_another_picture_in_the_same_layer_is_encoded_anew(
-    ready, registry, photo, wait
-):
+def test_another_picture_in_the_same_layer_is_encoded_anew(ready, models, photo, wait):
     flipped = np.flip(photo, 1).copy()
     ready.image.data = flipped
     wait(lambda: ready.widget.session.state is SessionState.READY)
     click(ready, CLICK)
-    wanted = expected_mask(registry, flipped, [CLICK], [1])
+    wanted = expected_mask(models, flipped, [CLICK], [1])
     wait(lambda: np.array_equal(drawn(ready), wanted))
 
 

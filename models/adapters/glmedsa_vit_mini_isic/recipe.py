@@ -43,9 +43,10 @@ CONFIG = GLMedSAConfig(bottleneck_ratio=0.25)
 TRAINING = ("isic2016_train", "extra", "full_frame_copy")
 TESTS = ("ph2_test", "isic2016_test")
 VALIDATION_FOLD = "0"
-PHASES = ((256, 340), (384, 90))  # image size, steps: coarse first, then as shipped
+PHASES = ((256, 340), (384, 210))  # image size, steps: coarse first, then as shipped
 STEPS, BATCH = sum(steps for _, steps in PHASES), 8
 ADAPTER_RATE, DECODER_RATE, WARM_UP = 1e-3, 3e-4, 30
+RESTART, FIRST_END = 400, 430  # the first cosine is cut just before its end
 
 
 def rows(data: Path, protocols: tuple[str, ...]) -> list[dict[str, str]]:
@@ -130,11 +131,13 @@ def random_plan(rng: np.random.Generator) -> RoundPlan:
 
 
 def schedule(step: int) -> float:
-    """Return the share of the learning rate: linear warm-up, then cosine to 2 %."""
+    """Return the share of the learning rate: warm-up, a cosine, a lower cosine."""
     if step < WARM_UP:
         return (step + 1) / WARM_UP
-    progress = (step - WARM_UP) / (STEPS - WARM_UP)
-    return float(0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * progress)))
+    first = step < RESTART
+    start, end, peak = (WARM_UP, FIRST_END, 1.0) if first else (RESTART, STEPS, 0.5)
+    progress = (step - start) / (end - start)
+    return float(peak * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * progress))))
 
 
 def train(base: Sam, cases: list[Case], checkpoint: Path) -> Sam:
