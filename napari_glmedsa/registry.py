@@ -266,6 +266,7 @@ def write_base(
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(folder / "model.safetensors") as partial:
         save_file(dict(tensors), partial)
+        partial.chmod(0o644)  # safetensors lets only the owner read
     card = {
         "file": "model.safetensors",
         "sha256": tensors_sha256(tensors),

@@ -86,6 +86,7 @@ def save_adapter(
     }
     with atomic_write(path) as partial:
         save_file(stored, partial, metadata=header)
+        partial.chmod(0o644)  # safetensors lets only the owner read
 
 
 def load_adapter(path: Path, sam: Sam, *, base_sha256: str) -> AdapterCard:

@@ -127,3 +127,8 @@ def prompts_from_points(points: Points, image: Image) -> Prompts:
     xy = points_in_image(points, image)
     inside = inside_image(xy, image_size(image))
     return Prompts(xy[inside], point_labels(points)[inside])
+
+
+def fingerprint(prompts: Prompts) -> tuple[bytes, bytes]:
+    """Return what is equal for equal clicks."""
+    return prompts.point_coords.tobytes(), prompts.point_labels.tobytes()

@@ -8,11 +8,16 @@ from napari.layers import Image
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QFormLayout, QSizePolicy, QWidget
 
+from napari_glmedsa.jobs import Job
 from napari_glmedsa.registry import ModelSpec
+from napari_glmedsa.ui.triton import bind_triton_to_its_own_llvm
 
 AUTO = "auto"
 
 _EQUAL_WIDTH = QSizePolicy.Policy.Ignored
+
+PROGRESS_HEIGHT = 8
+LEADING = 5
 
 DISCLAIMER = "Research software, not a medical device."
 
@@ -60,6 +65,14 @@ def device_picker() -> ComboBox:
     )
 
 
+def find_devices(_: Job) -> list[str]:
+    """Return the names of usable devices; in the worker, as it imports PyTorch."""
+    bind_triton_to_its_own_llvm()
+    from napari_glmedsa.inference import available_devices
+
+    return available_devices()
+
+
 def offer_devices(picker: ComboBox, names: Sequence[str]) -> None:
     """Offer the devices that this computer turned out to have."""
     picker.choices = [AUTO, *names]
@@ -92,18 +105,21 @@ def paragraph(text: str = "", *, lines: int = 1) -> Label:
     label = Label(value=text)
     label.native.setWordWrap(True)
     label.native.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
-    label.native.setMinimumHeight(lines * label.native.fontMetrics().lineSpacing() + 4)
+    # A little more than the font says now: napari's style makes it larger.
+    line = label.native.fontMetrics().lineSpacing() + LEADING
+    label.native.setMinimumHeight(lines * line)
     label.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
     return label
 
 
 def progress_bar() -> ProgressBar:
-    """Return a bar that keeps its place while it is invisible."""
+    """Return a thin bar that keeps its place while it is invisible."""
     bar = ProgressBar(min=0, max=1, value=0)
     policy = bar.native.sizePolicy()
     policy.setRetainSizeWhenHidden(True)
     bar.native.setSizePolicy(policy)
     bar.native.setTextVisible(False)
+    bar.native.setFixedHeight(PROGRESS_HEIGHT)
     return bar
 
 

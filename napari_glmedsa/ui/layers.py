@@ -56,13 +56,11 @@ class LayerTrio:
         One that is drawn already is not drawn again: who comes back to an image finds
         what was painted there by hand.
         """
-        asked, mask = prediction.prompts, self.mask.ensure()
         content = (
             prediction.embedding_key,
-            asked.point_coords.tobytes(),
-            asked.point_labels.tobytes(),
+            convert.fingerprint(prediction.prompts),
+            self.mask.ensure().unique_id,
             self.mask.object_id,
-            mask.unique_id,
         )
         if content != self._shown:
             self.mask.draw(prediction.mask)

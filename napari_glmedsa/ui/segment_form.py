@@ -17,7 +17,7 @@ _BUSY = {
 }
 
 
-MIN_WIDTH = 270
+MIN_WIDTH = 300
 """Pixels in which every word fits."""
 
 
@@ -72,7 +72,7 @@ class SegmentForm(Container[Widget]):
         self.model = forms.model_picker(specs)
         self.device = forms.device_picker()
         self.progress = forms.progress_bar()
-        self.hint = forms.paragraph(lines=3)
+        self.hint = forms.paragraph(lines=2)
         self.lesion_button = PushButton(
             text="Lesion", tooltip="The next left click marks the lesion (T swaps)"
         )
@@ -142,9 +142,9 @@ def _hint(view: View) -> str:
     if not view.has_image:
         return "Open a photograph, then click on the lesion."
     if view.next_label == LESION:
-        click = "Click on the lesion; Shift+click on what is not lesion."
+        click = "Click on the lesion. Shift+click (or T) for what is not lesion."
     else:
-        click = "Click on what is not lesion. T goes back to lesion."
+        click = "Click on what is not lesion. T goes back to the lesion."
     busy = _BUSY.get(view.state)
     return f"{busy} You can click already." if busy else click
 
@@ -153,7 +153,7 @@ def _result(view: View) -> str:
     if not view.area:
         return ""
     share = 100 * view.area / view.pixels
-    area = f"Area {view.area:,} px, {share:.1f} % of the photograph"
+    area = f"Area {view.area:,} px ({share:.1f} %)"
     if view.quality is None:
         return area
     return f"{area}\nEstimated quality (IoU) {view.quality:.2f}"

@@ -13,15 +13,14 @@ from napari.layers import Image
 from napari.utils.notifications import show_error, show_warning
 
 from napari_glmedsa.errors import GLMedSAError, PromptError
-from napari_glmedsa.jobs import Job, JobQueue
+from napari_glmedsa.jobs import JobQueue
 from napari_glmedsa.registry import ModelRegistry, default_root
-from napari_glmedsa.session import JOB_CHAIN, SegmentationSession, SessionState
-from napari_glmedsa.ui import forms, saving
+from napari_glmedsa.session import JOB_CHAIN, SegmentationSession
+from napari_glmedsa.ui import convert, forms, saving
 from napari_glmedsa.ui.layers import LayerTrio
 from napari_glmedsa.ui.main_thread import MainThread
 from napari_glmedsa.ui.segment_form import SegmentForm, View
 from napari_glmedsa.ui.styles import BACKGROUND, LESION
-from napari_glmedsa.ui.triton import bind_triton_to_its_own_llvm
 
 if TYPE_CHECKING:  # the worker imports torch: here, it would halt the window
     from napari_glmedsa.inference import MaskPrediction, Prompts
@@ -51,7 +50,7 @@ class SegmentWidget(Container[Widget]):
         self._trios: dict[Hashable, LayerTrio] = {}
         self._asked: tuple[bytes, bytes] = (b"", b"")
         self._answer: MaskPrediction | None = None
-        self._accept_when_answered = False
+        self._unanswered = self._accept_when_answered = False
         self._problem = ""
 
         registry = registry or ModelRegistry(default_root())
@@ -64,7 +63,7 @@ class SegmentWidget(Container[Widget]):
         self._connect()
         # The first job imports torch, while the user still looks for the photograph.
         offer = partial(forms.offer_devices, self.form.device)
-        self._in_background("devices", _find_devices, offer)
+        self._in_background("devices", forms.find_devices, offer)
         self._on_model_picked()
         self._sync_image_later()
 
@@ -179,28 +178,33 @@ class SegmentWidget(Container[Widget]):
         trio = self._trio
         if trio is None:
             return
-        try:
-            trio.clicks.check_inside()
-        except PromptError as error:
-            show_warning(str(error))
-            # Not now: napari is still busy adding the click.
-            self._main_thread.call(trio.clicks.remove_outside)
+        # Not now: napari is still busy adding the click.
+        self._main_thread.call(self._drop_outside_clicks)
         prompts = trio.clicks.prompts()
-        if _content(prompts) != self._asked:
+        if convert.fingerprint(prompts) != self._asked:
             self._problem = ""
             self._ask(prompts)
             if prompts.is_empty:
                 trio.mask.clear_object()
             self._refresh()
 
+    def _drop_outside_clicks(self) -> None:
+        if self._trio is not None:
+            try:
+                self._trio.clicks.check_inside()
+            except PromptError as error:
+                show_warning(str(error))
+                self._trio.clicks.remove_outside()
+
     def _ask(self, prompts: Prompts) -> None:
-        self._asked = _content(prompts)
+        self._asked = convert.fingerprint(prompts)
+        self._unanswered = not prompts.is_empty
         self._accept_when_answered = False
         self.session.set_prompts(prompts)
 
     def _on_mask(self, prediction: MaskPrediction) -> None:
         if self._trio is not None and self.session.is_current(prediction):
-            self._answer = prediction
+            self._answer, self._unanswered = prediction, False
             self._trio.show(prediction)
             if self._accept_when_answered:
                 self._on_accept_pressed()
@@ -235,9 +239,8 @@ class SegmentWidget(Container[Widget]):
         if self._trio is None or not self._trio.mask.object_area:
             return
         # What the newest click changes belongs to what is accepted.
-        waiting = self.session.state is SessionState.DECODING
-        self._accept_when_answered = waiting
-        if not waiting:
+        self._accept_when_answered = self._unanswered
+        if not self._unanswered:
             self._trio.accept()
             self._answer = None
             self._refresh()
@@ -251,7 +254,7 @@ class SegmentWidget(Container[Widget]):
     # What the worker reports
 
     def _on_failed(self, error: Exception) -> None:
-        self._accept_when_answered = False
+        self._unanswered = self._accept_when_answered = False
         self._problem = str(error)
         self._refresh()
         if not isinstance(error, GLMedSAError):
@@ -293,14 +296,3 @@ class SegmentWidget(Container[Widget]):
             self._leave_image()
             self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
             self.session.close()
-
-
-def _content(prompts: Prompts) -> tuple[bytes, bytes]:
-    return prompts.point_coords.tobytes(), prompts.point_labels.tobytes()
-
-
-def _find_devices(job: Job) -> list[str]:
-    bind_triton_to_its_own_llvm()
-    from napari_glmedsa.inference import available_devices
-
-    return available_devices()

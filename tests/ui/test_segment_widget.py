@@ -125,7 +125,7 @@ def test_picking_an_image_makes_its_layers_and_the_next_click_counts(ready):
     ]
     assert ready.viewer.layers.selection.active == ready.clicks
     assert ready.clicks.mode == "add"
-    assert "Click on the lesion" in ready.widget.form.hint.value
+    assert "Click on the lesion." in ready.widget.form.hint.value
 
 
 def test_a_click_draws_the_predicted_mask(ready, models, photo, wait):

@@ -245,6 +245,7 @@ def test_a_saved_adapter_gives_the_same_embedding_again(tmp_path, tiny_sam, batc
     )
     assert card.created
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+    assert path.stat().st_mode & 0o444 == 0o444  # a shared folder can be read by all
 
 
 def test_a_trained_decoder_travels_with_the_adapters(tmp_path, tiny_sam):
