@@ -28,13 +28,21 @@ class CompanionLayer(ABC, Generic[L]):
         Where the layers live.
     image : Image
         The image it belongs to.
+    below : CompanionLayer, optional
+        A layer that must not be covered by this one.
     """
 
     kind: type[L]
 
-    def __init__(self, viewer: ViewerModel, image: Image) -> None:
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        image: Image,
+        below: CompanionLayer[Any] | None = None,
+    ) -> None:
         self._viewer = viewer
         self._image = image
+        self._below = below
         self._layer: L | None = None
 
     @property
@@ -89,6 +97,7 @@ class CompanionLayer(ABC, Generic[L]):
         """Add the layer without taking the selection away from what the user is at."""
         layers = self._viewer.layers
         before = layers.selection.active
-        layers.append(layer)
+        above = self._below.layer if self._below is not None else None
+        layers.insert(len(layers) if above is None else layers.index(above), layer)
         if before is not None:
             layers.selection.active = before

@@ -39,16 +39,11 @@ class LayerTrio:
         self.image: Image = image
         self.n_pixels = math.prod(convert.image_size(image))
         self.clicks = ClicksLayer(viewer, image)
-        self.mask = MaskLayer(viewer, image)
+        self.mask = MaskLayer(viewer, image, below=self.clicks)
         self._viewer = viewer
         self._shown: tuple[object, ...] = ()
         for name in TRANSFORM:
             getattr(image.events, name).connect(self._on_image_moved)
-
-    def activate(self) -> None:
-        """Make the layers ready, so that the next click on the canvas counts."""
-        self.mask.ensure()
-        self.clicks.activate()
 
     def show(self, prediction: MaskPrediction) -> None:
         """Draw a prediction as the current object.
@@ -85,28 +80,25 @@ class LayerTrio:
         self._start_object()
         return accepted
 
-    def hide(self) -> None:
-        """Make the three layers invisible."""
-        self._set_visible(visible=False)
-
-    def reveal(self) -> None:
-        """Make the three layers visible, and hide images that lie over this one."""
-        self._set_visible(visible=True)
+    def replace(self, previous: LayerTrio) -> None:
+        """Show this image where the other one was shown, instead of it."""
         layers = self._viewer.layers
+        if previous.image in layers and self._overlaps(previous.image):
+            previous._set_visible(visible=False)
+        self._set_visible(visible=True)
         for layer in layers[layers.index(self.image) + 1 :]:
-            if isinstance(layer, Image) and self.overlaps(layer):
+            if isinstance(layer, Image) and self._overlaps(layer):
                 layer.visible = False
-
-    def overlaps(self, layer: Layer) -> bool:
-        """Tell whether a layer lies over or under some of the image."""
-        (low, high), (other_low, other_high) = (
-            one.extent.world[:, -2:] for one in (self.image, layer)
-        )
-        return bool((low <= other_high).all() and (other_low <= high).all())
 
     def _start_object(self) -> None:
         self.clicks.remove_all()
         self.clicks.next_label = LESION
+
+    def _overlaps(self, layer: Layer) -> bool:
+        (low, high), (other_low, other_high) = (
+            one.extent.world[:, -2:] for one in (self.image, layer)
+        )
+        return bool((low <= other_high).all() and (other_low <= high).all())
 
     def _set_visible(self, *, visible: bool) -> None:
         for layer in (self.image, self.clicks.layer, self.mask.layer):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-# napari imports these two at the first Labels layer of a session, which takes most of a
+# napari imports these at the first Points and Labels layers of a session, which takes a
 # second: better while the dock opens than while the user waits for the first outline.
-import skimage.color  # noqa: F401
+import pandas  # type: ignore[import-untyped]  # noqa: F401
+import scipy.ndimage  # noqa: F401
+import skimage.color.colorconv  # noqa: F401
 from napari.layers import Labels
 from napari.utils.colormaps import CyclicLabelColormap
 from numpy.typing import NDArray

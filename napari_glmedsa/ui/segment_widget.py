@@ -147,13 +147,17 @@ class SegmentWidget(Container[Widget]):
         trio.clicks.changed.connect(self._on_clicks)
         trio.clicks.next_label_changed.connect(self._refresh)
         trio.image.events.data.connect(self._on_image_data)
-        trio.activate()
-        if previous is not None and previous.image in self._viewer.layers:
-            if trio.overlaps(previous.image):
-                previous.hide()
-            trio.reveal()
-        self.session.set_image(trio.pixels)
-        self._ask(trio.clicks.prompts())
+        trio.clicks.activate()
+        if previous is not None:
+            trio.replace(previous)
+        # napari takes its time for each new layer: one by one, the window stays alive.
+        self._main_thread.call(partial(self._start, trio))
+
+    def _start(self, trio: LayerTrio) -> None:
+        if trio is self._trio and trio.image in self._viewer.layers:
+            trio.mask.ensure()
+            self.session.set_image(trio.pixels)
+            self._ask(trio.clicks.prompts())
 
     def _on_image_data(self, event: object) -> None:
         if self._trio is not None:  # the layer holds another photograph now
@@ -223,7 +227,7 @@ class SegmentWidget(Container[Widget]):
 
     def _click_next(self, label: str, *_: object) -> None:
         if self._trio is not None:
-            self._trio.activate()
+            self._trio.clicks.activate()
             self._trio.clicks.next_label = label
 
     def _on_undo_pressed(self) -> None:
@@ -246,10 +250,8 @@ class SegmentWidget(Container[Widget]):
             self._refresh()
 
     def _on_save_pressed(self) -> None:
-        if self._trio is not None:
-            path = saving.ask_where(self._trio.image, self.native)
-            if path is not None:
-                self.save_mask(path)
+        if self._trio and (path := saving.ask_where(self._trio.image, self.native)):
+            self.save_mask(path)
 
     # What the worker reports
 

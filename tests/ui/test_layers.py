@@ -26,8 +26,14 @@ def image(viewer):
 
 @pytest.fixture
 def trio(viewer, image) -> LayerTrio:
+    return open_trio(viewer, image)
+
+
+def open_trio(viewer, image) -> LayerTrio:
+    """Do what the dock does when the user picks an image."""
     trio = LayerTrio(viewer, image)
-    trio.activate()
+    trio.clicks.activate()
+    trio.mask.ensure()
     return trio
 
 
@@ -79,7 +85,7 @@ def test_the_user_finds_a_clicks_layer_in_add_mode_and_an_empty_mask(viewer, tri
 
 def test_the_camera_stays_where_the_user_left_it(viewer, image):
     viewer.scene.camera.zoom, viewer.scene.camera.center = 7, (0, 3, 4)
-    LayerTrio(viewer, image).activate()
+    open_trio(viewer, image)
     assert viewer.scene.camera.zoom == 7
     assert viewer.scene.camera.center == (0, 3, 4)
 
@@ -100,8 +106,7 @@ def test_clicks_and_mask_lie_over_the_image_and_follow_it(viewer, image, trio):
 
 def test_a_transformed_image_starts_with_layers_over_it(viewer):
     image = viewer.add_image(np.zeros(SIZE), scale=(2, 3), rotate=30, shear=[0.1])
-    trio = LayerTrio(viewer, image)
-    trio.activate()
+    trio = open_trio(viewer, image)
     for layer in (trio.clicks.layer, trio.mask.layer):
         assert np.allclose(layer.data_to_world((7, 9)), image.data_to_world((7, 9)))
 
@@ -121,8 +126,9 @@ def test_a_deleted_layer_is_made_anew_when_needed(viewer, trio, which):
     companion = getattr(trio, which)
     viewer.layers.remove(companion.layer)
     assert companion.layer is None
-    trio.activate()
+    companion.ensure()
     assert companion.layer in viewer.layers
+    assert [layer.name for layer in viewer.layers] == ["photo", "lesion mask", "lesion"]
 
 
 def test_a_new_mask_leaves_the_selection_where_it_is(viewer, image, trio):
@@ -152,8 +158,7 @@ def test_a_second_dock_takes_up_the_layers_of_the_first(viewer, image, trio):
     trio.show(prediction(square(0, 0), trio))
     trio.accept()
     click(trio, (20, 20))
-    second = LayerTrio(viewer, image)
-    second.activate()
+    second = open_trio(viewer, image)
     assert second.clicks.layer is trio.clicks.layer
     assert second.mask.layer is trio.mask.layer
     assert second.mask.object_id == 2
@@ -161,8 +166,7 @@ def test_a_second_dock_takes_up_the_layers_of_the_first(viewer, image, trio):
 
 
 def test_each_image_has_layers_of_its_own(viewer, trio):
-    other = LayerTrio(viewer, viewer.add_image(np.zeros(SIZE)))
-    other.activate()
+    other = open_trio(viewer, viewer.add_image(np.zeros(SIZE)))
     click(other, (1, 1))
     assert other.mask.layer is not trio.mask.layer
     assert (len(trio.clicks), len(other.clicks)) == (0, 1)
@@ -334,11 +338,22 @@ def test_the_union_of_all_objects_is_what_is_saved(trio):
 # ------------------------------------------------------------- several images
 
 
-def test_revealing_an_image_hides_images_that_lie_over_it(viewer, image, trio):
+def test_an_image_that_is_picked_replaces_the_one_before(viewer, image, trio):
     over = viewer.add_image(np.zeros(SIZE), name="over")
     beside = viewer.add_image(np.zeros(SIZE), name="beside", translate=(0, 100))
-    trio.hide()
-    assert not image.visible
-    assert not trio.clicks.layer.visible
-    trio.reveal()
-    assert [layer.visible for layer in (image, over, beside)] == [True, False, True]
+    second = open_trio(viewer, over)
+    second.replace(trio)
+    hidden = [layer.name for layer in viewer.layers if not layer.visible]
+    assert hidden == ["photo", "lesion mask", "lesion"]
+    trio.replace(second)
+    assert not over.visible
+    assert not second.clicks.layer.visible
+    assert image.visible
+    assert trio.clicks.layer.visible
+    assert beside.visible
+
+
+def test_an_image_beside_the_picked_one_stays_visible(viewer, trio):
+    beside = viewer.add_image(np.zeros(SIZE), translate=(0, 100))
+    open_trio(viewer, beside).replace(trio)
+    assert all(layer.visible for layer in viewer.layers)

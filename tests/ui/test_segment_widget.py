@@ -79,6 +79,7 @@ def messages():
 def ready(dock, photo, wait):
     """The dock with an encoded photograph."""
     dock.image = dock.viewer.add_image(photo, name="photo")
+    wait(lambda: "lesion mask" in dock.viewer.layers)
     wait(lambda: dock.widget.session.state is SessionState.READY)
     dock.clicks = layer(dock, "lesion")
     dock.mask = layer(dock, "lesion mask")
@@ -145,7 +146,7 @@ def test_clicks_before_the_image_is_encoded_are_answered(
     viewer.window.add_dock_widget(widget)
     dock = SimpleNamespace(viewer=viewer, widget=widget)
     viewer.add_image(photo)
-    wait(lambda: "lesion" in viewer.layers)
+    wait(lambda: "lesion mask" in viewer.layers)
     dock.clicks, dock.mask = layer(dock, "lesion"), layer(dock, "lesion mask")
     click(dock, CLICK)
     click(dock, (5, 5), "background")
@@ -243,6 +244,7 @@ GREY_LAYERS = {
 def segment_at_world_position(dock, wait, **layer_arguments):
     """Click where the pixel `CLICK` appears on the canvas."""
     image = dock.viewer.add_image(**layer_arguments)
+    wait(lambda: "lesion mask" in dock.viewer.layers)
     wait(lambda: dock.widget.session.state is SessionState.READY)
     dock.clicks, dock.mask = layer(dock, "lesion"), layer(dock, "lesion mask")
     click(dock, dock.clicks.world_to_data(image.data_to_world(CLICK)), wait=wait)
@@ -408,7 +410,7 @@ def test_a_stack_is_one_sentence_and_the_next_image_works(dock, photo, wait, mes
     assert list(dock.viewer.layers) == [stack]
     dock.viewer.layers.remove("volume")
     dock.viewer.add_image(photo)
-    wait(lambda: "lesion" in dock.viewer.layers)
+    wait(lambda: "lesion mask" in dock.viewer.layers)
 
 
 def test_nan_is_one_sentence_and_the_next_image_works(dock, photo, wait, messages):
@@ -451,11 +453,13 @@ def test_deleting_a_layer_raises_nothing_and_clicking_works_again(
         wait(lambda: ready.widget.session.state is SessionState.EMPTY)
         ready.viewer.layers.clear()
         ready.viewer.add_image(photo, name="photo")
-        wait(lambda: "lesion" in ready.viewer.layers)
+        wait(lambda: "lesion mask" in ready.viewer.layers)
     ready.widget.form.lesion_button.native.click()
-    ready.clicks, ready.mask = layer(ready, "lesion"), layer(ready, "lesion mask")
+    ready.clicks = layer(ready, "lesion")
     click(ready, CLICK)
     click(ready, (10, 10))
+    wait(lambda: "lesion mask" in ready.viewer.layers)
+    ready.mask = layer(ready, "lesion mask")
     answered(ready, wait)
 
 
@@ -489,7 +493,7 @@ def test_each_image_keeps_its_clicks_and_its_mask(ready, photo, wait):
     first = drawn(ready).copy()
     second = ready.viewer.add_image(np.flip(photo, 1).copy(), name="second")
     ready.widget.form.image.value = second.__wrapped__
-    wait(lambda: "lesion [1]" in ready.viewer.layers)
+    wait(lambda: "lesion mask [1]" in ready.viewer.layers)
     assert not ready.viewer.layers["photo"].visible
     ready.viewer.layers["lesion [1]"].add((20, 20))
     wait(lambda: ready.viewer.layers["lesion mask [1]"].data.any())

@@ -384,6 +384,8 @@ def test_control_c_ends_it_quietly(predict, tmp_path, registry):
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
+        # a shell that runs the tests in the background makes them ignore Ctrl-C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while process.poll() is None and not list(tmp_path.glob("many/*.png")):
         time.sleep(0.01)
