@@ -13,7 +13,8 @@ from napari_glmedsa.errors import (
     ModelNotFoundError,
     RegistryError,
 )
-from napari_glmedsa.files import atomic_write, read_json, sha256_file, write_json
+from napari_glmedsa.files import read_json, sha256_file, write_json
+from napari_glmedsa.tensors import write_safetensors
 
 if TYPE_CHECKING:  # torch is imported by the methods that load, off the GUI thread
     import torch
@@ -164,6 +165,19 @@ class ModelRegistry:
         found += [ModelSpec(name) for name in installed]
         return sorted(found, key=lambda spec: spec != DEFAULT_MODEL)
 
+    def adapter_path(self, adapter: str) -> Path:
+        """Return the file of an adapter, by name or path; else ModelNotFoundError."""
+        folder = self._folders("adapters", _ADAPTER_FILE).get(adapter)
+        if folder:
+            return folder / _ADAPTER_FILE
+        if Path(adapter).is_file():
+            return Path(adapter)
+        known = ", ".join(card.name for card in self.adapters()) or "none"
+        raise ModelNotFoundError(
+            f"There is no adapter {adapter!r}; installed are: {known}. A path of an "
+            "adapter file works too."
+        )
+
     def load_sam(self, base: str, *, device: "torch.device") -> "Sam":
         """Load a base model by name or path, without adapters.
 
@@ -192,7 +206,7 @@ class ModelRegistry:
         sam, fingerprint = self._load_base(spec.base, device)
         multimask_output = False
         if spec.adapter is not None:
-            path = self._adapter_path(spec.adapter)
+            path = self.adapter_path(spec.adapter)
             card = load_adapter(path, sam, base_sha256=fingerprint)
             multimask_output = card.multimask_output
             fingerprint = f"{fingerprint}+{sha256_file(path)}"
@@ -223,18 +237,6 @@ class ModelRegistry:
         sam = build_sam(SamArchitecture.from_state_dict(tensors), tensors)
         return sam.to(device), sha256
 
-    def _adapter_path(self, adapter: str) -> Path:
-        folder = self._folders("adapters", _ADAPTER_FILE).get(adapter)
-        if folder:
-            return folder / _ADAPTER_FILE
-        if Path(adapter).is_file():
-            return Path(adapter)
-        known = ", ".join(card.name for card in self.adapters()) or "none"
-        raise ModelNotFoundError(
-            f"There is no adapter {adapter!r}; installed are: {known}. A path of an "
-            "adapter file works too."
-        )
-
     def _folders(self, kind: str, marker: str) -> dict[str, Path]:
         """Return folders that hold `marker`, by name; the root hides the built-in."""
         found = {
@@ -259,14 +261,10 @@ def write_base(
     facts
         For the card: description, licence, training, metrics.
     """
-    from safetensors.torch import save_file
-
     from napari_glmedsa.adapters import tensors_sha256
 
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic_write(folder / "model.safetensors") as partial:
-        save_file(dict(tensors), partial)
-        partial.chmod(0o644)  # safetensors lets only the owner read
+    write_safetensors(folder / "model.safetensors", tensors)
     card = {
         "file": "model.safetensors",
         "sha256": tensors_sha256(tensors),

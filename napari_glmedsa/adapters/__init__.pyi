@@ -1,4 +1,4 @@
-from .card import AdapterCard, open_safetensors, read_card
+from .card import AdapterCard, read_card
 from .checkpoint import load_adapter, save_adapter, tensors_sha256
 from .config import AdapterSite, GLMedSAConfig
 from .inject import (
@@ -25,7 +25,6 @@ __all__ = [
     "iter_adapters",
     "load_adapter",
     "load_adapter_state_dict",
-    "open_safetensors",
     "read_card",
     "remove_adapters",
     "save_adapter",

@@ -1,17 +1,15 @@
 """What an adapter file says about itself, readable without loading a tensor."""
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
-
-from safetensors import SafetensorError, safe_open
+from typing import Any
 
 from napari_glmedsa import __version__
 from napari_glmedsa.adapters.config import GLMedSAConfig
 from napari_glmedsa.errors import CheckpointError
+from napari_glmedsa.tensors import open_safetensors
 
 FORMAT = "glmedsa-adapter"
 FORMAT_VERSION = 1
@@ -96,27 +94,4 @@ def read_card(path: Path) -> AdapterCard:
             raise
         raise CheckpointError(
             f"The card in {path.name} is damaged ({error}); get the file again."
-        ) from error
-
-
-@contextmanager
-def open_safetensors(
-    path: Path, framework: Literal["pt", "numpy"] = "numpy"
-) -> Iterator[Any]:
-    """Open a safetensors file; anything else is refused and never unpickled.
-
-    Raises
-    ------
-    CheckpointError
-        With one sentence, if the file is missing, damaged or of another kind.
-    """
-    try:
-        with safe_open(path, framework=framework) as file:
-            yield file
-    except FileNotFoundError as error:
-        raise CheckpointError(f"There is no file {path}; check the path.") from error
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path.name} is not a readable safetensors file; files in other formats, "
-            "pickles among them, are never opened here."
         ) from error

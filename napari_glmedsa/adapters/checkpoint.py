@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from segment_anything.modeling import ImageEncoderViT, Sam
 from torch import Tensor, nn
 
@@ -15,7 +14,6 @@ from napari_glmedsa.adapters.card import (
     FORMAT,
     FORMAT_VERSION,
     AdapterCard,
-    open_safetensors,
     read_card,
 )
 from napari_glmedsa.adapters.inject import (
@@ -25,7 +23,7 @@ from napari_glmedsa.adapters.inject import (
     remove_adapters,
 )
 from napari_glmedsa.errors import AdapterMismatchError, CheckpointError
-from napari_glmedsa.files import atomic_write
+from napari_glmedsa.tensors import read_safetensors, write_safetensors
 
 _DECODER = "decoder."
 
@@ -84,9 +82,7 @@ def save_adapter(
         name: tensor.detach().to("cpu", dtype).contiguous()
         for name, tensor in tensors.items()
     }
-    with atomic_write(path) as partial:
-        save_file(stored, partial, metadata=header)
-        partial.chmod(0o644)  # safetensors lets only the owner read
+    write_safetensors(path, stored, metadata=header)
 
 
 def load_adapter(path: Path, sam: Sam, *, base_sha256: str) -> AdapterCard:
@@ -110,8 +106,7 @@ def load_adapter(path: Path, sam: Sam, *, base_sha256: str) -> AdapterCard:
             f"({card.base_model}, {card.base_sha256[:8]}...), not on this one "
             f"({base_sha256[:8]}...); choose the base it belongs to."
         )
-    with open_safetensors(path, "pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    tensors = read_safetensors(path)
     decoder = {
         name.removeprefix(_DECODER): tensors.pop(name)
         for name in list(tensors)

@@ -8,7 +8,13 @@ from typing import Annotated
 
 import typer
 
-from napari_glmedsa.cli.inputs import load_predictor, model_spec, prepare_folder
+from napari_glmedsa.cli.inputs import (
+    MASK_ENDING,
+    OVERLAY_ENDING,
+    load_predictor,
+    model_spec,
+    prepare_folder,
+)
 from napari_glmedsa.cli.machine import (
     INSTALL_ALL,
     has_display,
@@ -103,7 +109,7 @@ def _write_files(output: Path) -> None:
 
     photograph = output / f"{_STEM}.png"
     mask, overlay = (
-        output / f"{_STEM}_{ending}.png" for ending in ("segmentation", "overlay")
+        output / f"{_STEM}{ending}.png" for ending in (MASK_ENDING, OVERLAY_ENDING)
     )
     write_image(photograph, sample.image)
     write_mask(mask, prediction.mask)

@@ -3,7 +3,6 @@
 import json
 import platform
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -178,7 +177,7 @@ def _models(registry: "ModelRegistry") -> tuple[list[Model], list[Missing]]:
         for card in bases
     ]
     for card in registry.adapters():
-        size = _adapter_bytes(registry.root, card.name)
+        size = registry.adapter_path(card.name).stat().st_size
         models.append(Model(card.name, "adapter", True, size, card.licence))
     if DEFAULT_MODEL not in specs:
         trouble.append(
@@ -188,16 +187,6 @@ def _models(registry: "ModelRegistry") -> tuple[list[Model], list[Missing]]:
             )
         )
     return models, trouble
-
-
-def _adapter_bytes(root: Path, name: str) -> int:
-    """Return the size of an adapter file; the user's hides the built-in one."""
-    built_in = Path(str(files("napari_glmedsa.catalogue") / "adapters")).parent
-    for folder in (root, built_in):
-        path = folder / "adapters" / name / "adapter.safetensors"
-        if path.is_file():
-            return path.stat().st_size
-    return 0
 
 
 def _show(findings: Findings) -> None:

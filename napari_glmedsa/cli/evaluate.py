@@ -20,13 +20,12 @@ from napari_glmedsa.cli.inputs import (
     model_spec,
     prepare_folder,
 )
-from napari_glmedsa.cli.terminal import complain, remark, telling
+from napari_glmedsa.cli.terminal import SOME_FAILED, complain, remark, telling
 from napari_glmedsa.errors import GLMedSAError, ImageFormatError, OutputError
 
 if TYPE_CHECKING:
     from napari_glmedsa.evaluation import Case, ImageScore
 
-SOME_FAILED = 1
 _NAMES_SHOWN = 10
 _WIDE_UP_TO = 3  # clicks; more of them would not fit on a line of 80 characters
 

@@ -21,13 +21,11 @@ from napari_glmedsa.cli.inputs import (
     parse_clicks,
     prepare_folder,
 )
-from napari_glmedsa.cli.terminal import complain, remark, telling
+from napari_glmedsa.cli.terminal import SOME_FAILED, complain, remark, telling
 from napari_glmedsa.errors import GLMedSAError, ImageFormatError, OutputError
 
 if TYPE_CHECKING:
     from napari_glmedsa.inference import Predictor
-
-SOME_FAILED = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+SOME_FAILED = 1
+"""Exit code when some items failed and the others are done."""
 
-def complain(sentence: str) -> None:
+
+def complain(sentence: str, console: Console | None = None) -> None:
     """Print one sentence about a mistake or a failure to stderr."""
-    _errors().print(
+    (console or _errors()).print(
         f"[bold red]glmedsa:[/] {escape(sentence)}", highlight=False, soft_wrap=True
     )
 
@@ -71,9 +74,7 @@ class _Bar:
             typer.echo(line)
 
     def failure(self, sentence: str) -> None:
-        self._progress.console.print(
-            f"[bold red]glmedsa:[/] {escape(sentence)}", highlight=False, soft_wrap=True
-        )
+        complain(sentence, self._progress.console)
 
     def step(self) -> None:
         self._progress.advance(self._task)

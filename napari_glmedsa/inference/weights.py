@@ -4,11 +4,10 @@ import pickle
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from napari_glmedsa.errors import CheckpointError
+from napari_glmedsa.tensors import read_safetensors
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -20,7 +19,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         If the file is damaged, holds program code, or is no state dict.
     """
     if path.suffix == ".safetensors":
-        return _read_safetensors(path)
+        return read_safetensors(path)
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
@@ -37,13 +36,3 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             "SAM checkpoint (.pth) or a .safetensors file."
         )
     return tensors
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path.name} is not a readable safetensors file; files in other formats, "
-            "pickles among them, are never opened under this name."
-        ) from error

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from bomb import Bomb
 from segment_anything import sam_model_registry
 from segment_anything.modeling import Sam
 from tiny import TINY, randomise, train_a_little
@@ -286,16 +287,6 @@ def test_the_hash_of_tensors_survives_saving_in_another_format(tiny_sam):
     first = min(again)
     again[first] = again[first] + 1e-3
     assert tensors_sha256(again) != tensors_sha256(state)
-
-
-class Bomb:
-    """Unpickling this would write a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
 
 
 def test_a_pickle_named_safetensors_is_refused_and_never_unpickled(tmp_path):

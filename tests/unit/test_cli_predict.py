@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bomb import Bomb
 from command import Outcome, glmedsa, is_one_sentence
 from PIL import Image
 from safetensors.torch import save_file
@@ -293,14 +294,9 @@ def test_an_empty_folder_is_refused(predict, tmp_path):
     assert "There is no image in nothing" in outcome.err
 
 
-class Bomb:
-    def __reduce__(self):
-        return (Path.touch, (Path("exploded"),))
-
-
 def test_a_pickle_instead_of_weights_is_refused_and_never_run(predict, tmp_path):
     for name in ("evil.pth", "evil.safetensors"):
-        (tmp_path / name).write_bytes(pickle.dumps(Bomb()))
+        (tmp_path / name).write_bytes(pickle.dumps(Bomb(tmp_path / "exploded")))
     for model in ("evil.pth", "evil.safetensors", "sam_tiny+evil.safetensors"):
         outcome = predict("a.png", "--point", "2,2", model=model)
         assert outcome.code == 2

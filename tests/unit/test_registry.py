@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from bomb import Bomb
 from tiny import TINY, randomise
 
 from napari_glmedsa.adapters import tensors_sha256
@@ -118,16 +119,6 @@ def test_a_base_is_named_by_its_tensors_not_by_its_file(tmp_path, tiny_sam):
     assert card.sha256 == tensors_sha256(tiny_sam.state_dict())
     assert (card.name, card.licence, card.description) == ("x", "free", "")
     assert card.bytes > 0
-
-
-class Bomb:
-    """Unpickling this would write a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
 
 
 @pytest.mark.parametrize("name", ["evil.pth", "evil.safetensors"])

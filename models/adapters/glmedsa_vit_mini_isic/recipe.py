@@ -2,8 +2,8 @@
 
     python models/adapters/glmedsa_vit_mini_isic/recipe.py --data DIR
 
-`DIR` holds ``index.csv`` with the columns id, image, mask, protocol and fold, and
-the files it names. Images of the test protocols are never opened for training;
+`DIR` holds ``index.csv`` with the columns id, image, mask, protocol, group and fold,
+and the files it names. Images of the test protocols are never opened for training;
 fold 0 of the training protocols is for validation.
 """
 
