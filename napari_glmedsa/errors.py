@@ -29,12 +29,24 @@ class OutputError(GLMedSAError, OSError):
     """A result cannot be written where it should go."""
 
 
+class ProjectError(GLMedSAError, ValueError):
+    """An annotation project is missing, damaged, in use, or asked for nonsense."""
+
+
+class ProjectVersionError(ProjectError):
+    """A project was written by a newer version of this program."""
+
+
 class PromptError(GLMedSAError, ValueError):
     """Clicks, box or mask prompt are malformed or outside the image."""
 
 
 class RegistryError(GLMedSAError, ValueError):
     """The model registry holds something broken or contradictory."""
+
+
+class TrainingError(GLMedSAError, RuntimeError):
+    """A training run cannot start, or ended before its time."""
 
 
 class Cancelled(Exception):
