@@ -1,10 +1,11 @@
 """The picture a person checks: the image with outline, clicks and box on it."""
 
+from collections.abc import Sequence
 from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageColor, ImageDraw
 from skimage.measure import find_contours
 
 # Cyan is the complement of skin; orange and blue stay apart for colour-blind eyes.
@@ -19,7 +20,7 @@ _CONTOUR_SIDE = 4096  # finer contours could not be told apart under the line
 _SMOOTH_SIDE = 2000  # images below are drawn enlarged, then reduced: no stairs
 _SMOOTH_FACTOR = 4
 
-_Colour = tuple[int, int, int]
+_Colour = tuple[int, ...]
 
 
 def draw_overlay(
@@ -66,6 +67,43 @@ def draw_overlay(
     layer = Image.new("RGBA", (canvas.width * factor, canvas.height * factor))
     _draw(ImageDraw.Draw(layer), width, contours, frame, clicks, point_labels)
     layer = layer.reduce(factor)
+    canvas.paste(layer, mask=layer)
+    return canvas
+
+
+def draw_outlines(
+    image: NDArray[np.uint8],
+    outlines: Sequence[tuple[NDArray[np.bool_], str]],
+    *,
+    width: float,
+) -> Image.Image:
+    """Draw several masks' outlines on one image, each seen where they coincide.
+
+    Parameters
+    ----------
+    image : ndarray of uint8, shape (H, W, 3)
+        RGB.
+    outlines : sequence of (mask, colour)
+        Masks of shape (H, W), bool, and what `PIL.ImageColor` understands; the first
+        gets the widest line and lies lowest.
+    width : float
+        Of the thinnest line, in pixels of `image`.
+
+    Returns
+    -------
+    PIL.Image.Image
+        RGB, of the image's size.
+    """
+    factor = _SMOOTH_FACTOR if max(image.shape) < _SMOOTH_SIDE else 1
+    height, length = image.shape[:2]
+    layer = Image.new("RGBA", (length * factor, height * factor))
+    draw = ImageDraw.Draw(layer)
+    for index, (mask, colour) in enumerate(outlines):
+        line_width = width * factor * (1 + 0.9 * (len(outlines) - 1 - index))
+        for contour in _outlines(mask):
+            _line(draw, (contour + 0.5) * factor, ImageColor.getrgb(colour), line_width)
+    layer = layer.reduce(factor)
+    canvas = Image.fromarray(image)
     canvas.paste(layer, mask=layer)
     return canvas
 

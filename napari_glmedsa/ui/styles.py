@@ -26,3 +26,9 @@ OUTLINE_WIDTH = 1 / 320
 OUTLINE_MAX_PIXELS = 2_500_000
 """Beyond, napari draws outlines too slowly: the mask is a transparent fill."""
 FILL_OPACITY = 0.4
+
+CURVE_COLORS = {"loss": "#f28e2b", "dice": "#2f9be8"}
+"""Of the learning curves; readable on napari's dark and on its light ground."""
+
+OUTLINE_COLORS = {"truth": "#f5f5f5", "before": "#d500f9", "after": "#00e5ff"}
+"""Of the masks compared in the gallery, from the widest line to the thinnest."""
