@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from napari_glmedsa.inference.prompts import Prompts
 
-ClickPolicy = Literal["positive", "corrective"]
+ClickPolicy = Literal["positive", "corrective", "random"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,8 @@ class ClickSimulator:
     policy
         ``"positive"``: later clicks fall on missed lesion only, as in the
         paper's 3-point prompts. ``"corrective"``: on any wrong pixel, with the
-        label that corrects it, as a person would.
+        label that corrects it, as a person would. ``"random"``: anywhere on the
+        lesion, whatever was predicted.
     """
 
     policy: ClickPolicy = "positive"
@@ -51,7 +52,7 @@ class ClickSimulator:
         predicted: NDArray[np.bool_],
         rng: np.random.Generator,
     ) -> Prompts:
-        """Add one click where `predicted` is wrong (anywhere right if it is perfect).
+        """Add one click as the policy says (anywhere right if nothing is wrong).
 
         Parameters
         ----------
@@ -62,10 +63,14 @@ class ClickSimulator:
         rng
             Source of the draw.
         """
-        wrong = mask & ~predicted if self.policy == "positive" else mask ^ predicted
-        if not wrong.any():
-            wrong = mask if mask.any() else ~mask
-        point = _draw(wrong, rng)
+        where = {
+            "positive": mask & ~predicted,
+            "corrective": mask ^ predicted,
+            "random": mask,
+        }[self.policy]
+        if not where.any():
+            where = mask if mask.any() else ~mask
+        point = _draw(where, rng)
         label = int(mask[int(point[1]), int(point[0])])
         return Prompts(
             np.vstack([prompts.point_coords, point]),

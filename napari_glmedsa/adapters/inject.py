@@ -17,7 +17,7 @@ from napari_glmedsa.errors import AdapterMismatchError
 
 
 def inject_adapters(encoder: ImageEncoderViT, config: GLMedSAConfig) -> None:
-    """Wrap the modules named by ``config.sites`` in every block, in place.
+    """Wrap the modules named by ``config.sites`` in ``config.blocks``, in place.
 
     The encoder computes bit for bit what it did before until an adapter is
     trained or loaded. New parameters are made on the device of the block.
@@ -25,13 +25,18 @@ def inject_adapters(encoder: ImageEncoderViT, config: GLMedSAConfig) -> None:
     Raises
     ------
     AdapterMismatchError
-        If the encoder has adapters already.
+        If the encoder has adapters already, or fewer blocks than are asked for.
     """
     if any(True for _ in iter_adapters(encoder)):
         raise AdapterMismatchError(
             "The encoder has adapters already; call remove_adapters first."
         )
-    for index, block in enumerate(encoder.blocks):
+    try:
+        indices = config.block_indices(len(encoder.blocks))
+    except ValueError as error:
+        raise AdapterMismatchError(str(error)) from error
+    for index in indices:
+        block = encoder.blocks[index]
         reference = block.norm1.weight
         width = reference.shape[0]
 
