@@ -41,7 +41,7 @@ def image_picker(viewer: ViewerModel) -> ComboBox:
     offered = images(picker)
     if offered:
         picker.value = active if active in offered else offered[-1]
-    return _narrow(picker)
+    return narrow(picker)
 
 
 def model_picker(specs: Sequence[ModelSpec]) -> ComboBox:
@@ -51,12 +51,12 @@ def model_picker(specs: Sequence[ModelSpec]) -> ComboBox:
         choices=[(_model_name(spec), spec) for spec in specs],
         tooltip="Another model keeps your clicks and answers them anew",
     )
-    return _narrow(picker)
+    return narrow(picker)
 
 
 def device_picker() -> ComboBox:
     """Return a picker of computing devices; see `offer_devices`."""
-    return _narrow(
+    return narrow(
         ComboBox(
             label="Device",
             choices=[AUTO, "cpu"],
@@ -123,11 +123,7 @@ def progress_bar() -> ProgressBar:
     return bar
 
 
-def _model_name(spec: ModelSpec) -> str:
-    return spec.adapter or f"{spec.base} (no adapter)"
-
-
-def _narrow(picker: ComboBox) -> ComboBox:
+def narrow(picker: ComboBox) -> ComboBox:
     """Let a long name be cut rather than make the dock wide."""
     box: QComboBox = picker.native
     box.setSizeAdjustPolicy(
@@ -136,3 +132,7 @@ def _narrow(picker: ComboBox) -> ComboBox:
     box.setMinimumContentsLength(12)
     box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     return picker
+
+
+def _model_name(spec: ModelSpec) -> str:
+    return spec.adapter or f"{spec.base} (no adapter)"
