@@ -1,0 +1,17 @@
+"""The annotation project: a folder of images, accepted masks, splits and runs."""
+
+from napari_glmedsa.project.annotations import Provenance
+from napari_glmedsa.project.folder import SCHEMA_VERSION
+from napari_glmedsa.project.photographs import ImageRecord
+from napari_glmedsa.project.project import AnnotationProject
+from napari_glmedsa.project.splits import FRACTIONS, SPLITS, Split
+
+__all__ = [
+    "FRACTIONS",
+    "SCHEMA_VERSION",
+    "SPLITS",
+    "AnnotationProject",
+    "ImageRecord",
+    "Provenance",
+    "Split",
+]
