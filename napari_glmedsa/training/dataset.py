@@ -1,0 +1,166 @@
+"""Images and their objects at the model's size, one object of each per epoch."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.transform import resize
+
+from napari_glmedsa.errors import TrainingError
+from napari_glmedsa.evaluation import Case
+from napari_glmedsa.inference.preprocess import resize_longest_side
+from napari_glmedsa.project import AnnotationProject, Split
+from napari_glmedsa.training.augmentation import augment
+from napari_glmedsa.training.config import AugmentationName
+from napari_glmedsa.training.draws import generator
+
+Picture = tuple[NDArray[np.uint8], NDArray[Any]]
+_CACHE_BYTES = 2 * 1024**3
+_VALIDATION = 0  # the epoch whose draws choose what is validated on
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One object of one image in the model's input frame, before padding.
+
+    Parameters
+    ----------
+    id
+        The image's.
+    image
+        (h, w, 3) uint8, the longest side as the model wants it.
+    mask
+        (h, w) bool, never empty.
+    """
+
+    id: str
+    image: NDArray[np.uint8]
+    mask: NDArray[np.bool_]
+
+
+class SegmentationDataset:
+    """Annotated images, read and shrunk once.
+
+    Parameters
+    ----------
+    ids
+        Images with at least one object each.
+    read
+        Gives an image (H, W, 3) uint8 and its label map (H, W), 0 = no object.
+    cache_bytes
+        Shrunk images are kept up to this size; the rest is read every time.
+    """
+
+    def __init__(
+        self,
+        ids: Sequence[str],
+        read: Callable[[str], Picture],
+        *,
+        cache_bytes: int = _CACHE_BYTES,
+    ) -> None:
+        self.ids = list(ids)
+        self.read = read
+        self.cache_bytes = cache_bytes
+        self._cache: dict[tuple[str, int], Picture] = {}
+        self._cached_bytes = 0
+        if len(set(self.ids)) != len(self.ids):
+            raise ValueError("Two images of a training set have the same id.")
+
+    @classmethod
+    def from_cases(cls, cases: Iterable[Case]) -> Self:
+        """Serve images from memory; those with an empty mask are left out."""
+        known = {case.id: case for case in cases if case.mask.any()}
+        return cls(list(known), lambda name: (known[name].image, known[name].mask))
+
+    @classmethod
+    def from_project(cls, project: AnnotationProject, split: Split) -> Self:
+        """Serve a split of a project; images without an object are left out."""
+        ids = [name for name in project.annotated(split) if project.labels(name)]
+        return cls(ids, lambda name: (project.image(name), project.label_map(name)))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def sample(
+        self,
+        name: str,
+        *,
+        size: int,
+        seed: int,
+        epoch: int,
+        augmentation: AugmentationName = "none",
+    ) -> Sample:
+        """Return an object of an image, the same for the same arguments, always.
+
+        Parameters
+        ----------
+        name
+            One of `ids`.
+        size
+            Longest side in pixels.
+        seed, epoch
+            Decide, with `name`, which object it is and how it is augmented.
+        augmentation
+            ``"none"`` gives what the model sees when a user clicks.
+
+        Raises
+        ------
+        TrainingError
+            If the image can no longer be read, or has no object any more.
+        """
+        image, labels = self._picture(name, size)
+        rng = generator(seed, epoch, name, "object")
+        mask = labels == rng.choice(np.unique(labels[labels > 0]))
+        if augmentation == "standard":
+            rng = generator(seed, epoch, name, "augmentation")
+            image, mask = augment(image, mask, rng, size=size)
+        return Sample(name, image, mask)
+
+    def case(self, name: str, *, size: int, seed: int) -> Case:
+        """Return what validation looks at: every time the same object, shrunk."""
+        found = self.sample(name, size=size, seed=seed, epoch=_VALIDATION)
+        return Case(name, found.image, found.mask)
+
+    def _picture(self, name: str, size: int) -> Picture:
+        if (name, size) in self._cache:
+            return self._cache[name, size]
+        try:
+            image, labels = self.read(name)
+        except OSError as error:
+            raise TrainingError(
+                f"Image {name} cannot be read any more ({error}); put it back, or "
+                "remove it from the project, and resume."
+            ) from error
+        if labels.shape != image.shape[:2]:
+            raise TrainingError(
+                f"Image {name} is {image.shape[1]} x {image.shape[0]} pixels and its "
+                f"mask {labels.shape[1]} x {labels.shape[0]}; annotate it again."
+            )
+        if not labels.any():
+            raise TrainingError(
+                f"Image {name} has no object in its mask; annotate it again."
+            )
+        resized, shape = resize_longest_side(image, size)
+        picture = resized, _shrink_labels(labels, shape)
+        cost = sum(array.nbytes for array in picture)
+        if self._cached_bytes + cost <= self.cache_bytes:
+            self._cache[name, size] = picture
+            self._cached_bytes += cost
+        return picture
+
+
+def _shrink_labels(labels: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.uint16]:
+    """Resize every object by area, at least half a pixel; none is ever lost."""
+    shrunk = np.zeros(shape, np.uint16)
+    scale = np.array(shape) / labels.shape
+    for number, label in enumerate(np.unique(labels[labels > 0]), start=1):
+        mask = labels == label
+        share = resize(mask.astype(np.float32), shape, order=1, anti_aliasing=True)
+        inside = share >= 0.5
+        if not inside.any():  # thinner than a pixel
+            rows, columns = (np.argwhere(mask) * scale).astype(int).T
+            inside[rows, columns] = True
+        shrunk[inside] = number
+    return shrunk
