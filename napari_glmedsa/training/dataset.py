@@ -1,5 +1,6 @@
 """Images and their objects at the model's size, one object of each per epoch."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -82,6 +83,11 @@ class SegmentationDataset:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def digest(self) -> str:
+        """A hash of the ids, whatever their order."""
+        return hashlib.sha256("\n".join(sorted(self.ids)).encode()).hexdigest()
 
     def sample(
         self,

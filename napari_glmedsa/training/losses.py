@@ -22,14 +22,14 @@ def mask_loss(name: LossName) -> MaskLoss:
     """
     if name == "bce":
         return _cross_entropy
-    from monai.losses import DiceCELoss, DiceFocalLoss  # slow to import
+    from monai.losses.dice import DiceCELoss, DiceFocalLoss  # slow to import
 
     one = DiceCELoss if name == "dice_ce" else DiceFocalLoss
     loss = one(sigmoid=True)
 
     def each(logits: Tensor, target: Tensor) -> Tensor:
-        pairs = zip(logits.split(1), target.split(1), strict=True)
-        return torch.stack([loss(*pair) for pair in pairs])
+        pairs = zip(logits, target, strict=True)
+        return torch.stack([loss(answer[None], mask[None]) for answer, mask in pairs])
 
     return each
 
@@ -50,9 +50,8 @@ def low_res_target(truth: Tensor, logits: Tensor) -> Tensor:
         (N, 1, h, w) float32 of 0 and 1. A lesion thinner than that keeps every
         pixel it touches.
     """
-    shares = functional.interpolate(
-        truth[:, None].float(), logits.shape[-2:], mode="area"
-    )
+    size = logits.shape[-2:]
+    shares = functional.interpolate(truth[:, None].float(), size, mode="area")
     target = shares >= 0.5
     lost = ~target.flatten(1).any(1)
     target[lost] = shares[lost] > 0

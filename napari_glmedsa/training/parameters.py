@@ -1,11 +1,12 @@
 """Which tensors of a SAM are trained, what they are called, and how fast they move."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from segment_anything.modeling import Sam
-from torch import nn
+from torch import Tensor, nn
 
 from napari_glmedsa.adapters import (
     freeze_all_but_adapters,
@@ -56,8 +57,26 @@ def select_parameters(sam: Sam, config: TrainingConfig) -> dict[str, nn.Paramete
     }
 
 
+@torch.no_grad()
+def copy_weights(
+    parameters: Mapping[str, nn.Parameter], weights: Mapping[str, Tensor]
+) -> None:
+    """Copy tensors into the parameters of the same names.
+
+    Raises
+    ------
+    ValueError
+        If names or shapes differ; nothing is copied then.
+    """
+    shapes = {name: tensor.shape for name, tensor in weights.items()}
+    if shapes != {name: p.shape for name, p in parameters.items()}:
+        raise ValueError("other tensors are trained in it")
+    for name, parameter in parameters.items():
+        parameter.copy_(weights[name])
+
+
 def make_optimizer(
-    parameters: dict[str, nn.Parameter], config: TrainingConfig
+    parameters: Mapping[str, nn.Parameter], config: TrainingConfig
 ) -> torch.optim.Optimizer:
     """Return Adam or AdamW with one group for the encoder and one for the decoder."""
     decoder = {n: p for n, p in parameters.items() if n.startswith("mask_decoder.")}

@@ -1,0 +1,51 @@
+"""Several processes that train one model together, or one that does not notice."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+class Processes:
+    """The process at work among those that ``accelerate launch`` has started.
+
+    The encoder runs once for several answers of the decoder, so gradients are
+    added up by hand when all are there, instead of by a wrapper around the model.
+    """
+
+    def __init__(self) -> None:
+        self._accelerator = Accelerator()
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return int(self._accelerator.num_processes)
+
+    @property
+    def device(self) -> torch.device:
+        """Where this one computes, if it is one of many."""
+        device: torch.device = self._accelerator.device
+        return device
+
+    def share(self, items: Sequence[T]) -> Sequence[T]:
+        """Return this process's part; over all processes each item comes once."""
+        return items[self._accelerator.process_index :: self.count]
+
+    def add_up(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor by its sum over all processes; of one dtype all."""
+        if self.count == 1:
+            return
+        flat = torch.cat([tensor.flatten() for tensor in tensors])
+        flat = self._accelerator.reduce(flat, "sum")
+        sums = flat.split([tensor.numel() for tensor in tensors])
+        for tensor, total in zip(tensors, sums, strict=True):
+            tensor.copy_(total.view_as(tensor))
+
+    def gather(self, items: list[T]) -> list[T]:
+        """Return the items of all processes."""
+        return list(gather_object(items)) if self.count > 1 else items

@@ -1,0 +1,31 @@
+"""How good a model is while it trains, shared among the processes that train it."""
+
+import numpy as np
+
+from napari_glmedsa.evaluation import evaluate_clicks, summarise
+from napari_glmedsa.inference.predictor import Predictor
+from napari_glmedsa.training.config import TrainingConfig
+from napari_glmedsa.training.dataset import SegmentationDataset
+from napari_glmedsa.training.processes import Processes
+
+
+def validate(
+    predictor: Predictor,
+    val: SegmentationDataset,
+    *,
+    config: TrainingConfig,
+    processes: Processes,
+) -> tuple[float, float]:
+    """Return the mean Dice and IoU over images and clicks.
+
+    Clicks and objects are the same every time, whatever the number of processes;
+    images are judged at the model's input size.
+    """
+    size, seed = predictor.sam.image_encoder.img_size, config.seed
+    own = processes.share(sorted(val.ids))
+    cases = (val.case(name, size=size, seed=seed) for name in own)
+    scores = list(
+        evaluate_clicks(predictor, cases, n_clicks=config.n_points, seed=seed)
+    )
+    means = summarise(sorted(processes.gather(scores), key=lambda score: score.id))
+    return float(np.mean(means["dice"])), float(np.mean(means["iou"]))
