@@ -4,36 +4,126 @@ import copy
 
 import pytest
 import torch
+from tiny import train_a_little
 
-from napari_glmedsa.adapters import GLMedSAConfig, inject_adapters, remove_adapters
-from napari_glmedsa.errors import AdapterMismatchError
-from napari_glmedsa.inference.attention import fuse_attention
+from napari_glmedsa.adapters import (
+    GLMedSAConfig,
+    adapter_state_dict,
+    freeze_all_but_adapters,
+    inject_adapters,
+    iter_adapters,
+    remove_adapters,
+    unwrap,
+)
+from napari_glmedsa.inference.attention import fuse_attention, unfuse_attention
+
+SITES = [("attn", "mlp", "block"), ("attn", "mlp"), ("attn",), ("mlp",), ("block",)]
 
 
-def test_fused_attention_gives_the_stock_embedding_and_gradients(tiny_sam):
+@pytest.fixture
+def batch():
+    return torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+def close(ours, theirs, relative):
+    return (ours - theirs).abs().max() <= relative * theirs.abs().max()
+
+
+def test_fused_attention_gives_the_stock_embedding_and_gradients(tiny_sam, batch):
     stock = tiny_sam.image_encoder
     fused = copy.deepcopy(stock)
     fuse_attention(fused)
-    x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    expected, result = stock(x), fused(x)
-    assert (result - expected).abs().max() <= 1e-5 * expected.abs().max()
+    expected, result = stock(batch), fused(batch)
+    assert close(result, expected, 1e-5)
     expected.square().mean().backward()
     result.square().mean().backward()
     ours = dict(fused.named_parameters())
     for name, parameter in stock.named_parameters():
-        twin = ours[name.replace(".attn.", ".attn.base_layer.")]
-        scale = parameter.grad.abs().max()
-        assert (twin.grad - parameter.grad).abs().max() <= 1e-4 * scale
+        assert close(ours[name].grad, parameter.grad, 1e-4), name
 
 
-def test_adapters_go_around_fused_attention_and_come_off_again(tiny_sam):
+def test_without_gradients_the_embedding_is_the_stock_one_too(tiny_sam, batch):
     encoder = tiny_sam.image_encoder
+    expected = encoder(batch).detach()
     fuse_attention(encoder)
-    x = torch.randn(1, 3, 64, 64)
-    before = encoder(x)
+    with torch.inference_mode():
+        assert close(encoder(batch), expected, 1e-5)
+    with torch.no_grad():
+        assert close(encoder(batch), expected, 1e-5)
+
+
+def test_weights_keep_their_names_and_values(tiny_sam):
+    encoder = tiny_sam.image_encoder
+    before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
+    fuse_attention(encoder)
+    after = encoder.state_dict()
+    assert list(after) == list(before)
+    assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+def test_new_weights_count_at_once(tiny_sam, batch):
+    encoder = tiny_sam.image_encoder
+    twin = copy.deepcopy(encoder)
+    fuse_attention(encoder)
+    with torch.no_grad():
+        encoder(batch)
+        for parameter in twin.parameters():
+            parameter.mul_(1.1)
+        encoder.load_state_dict(twin.state_dict())
+        assert close(encoder(batch), twin(batch), 1e-5)
+
+
+@pytest.mark.parametrize("fused_first", [True, False])
+@pytest.mark.parametrize("sites", SITES, ids="+".join)
+def test_adapters_work_with_fused_attention(tiny_sam, batch, sites, fused_first):
+    stock = tiny_sam
+    inject_adapters(stock.image_encoder, GLMedSAConfig(sites, bottleneck_ratio=0.25))
+    train_a_little(stock)
+    fused = copy.deepcopy(stock)
+    if fused_first:
+        remove_adapters(fused.image_encoder)
+        fuse_attention(fused.image_encoder)
+        inject_adapters(
+            fused.image_encoder, GLMedSAConfig(sites, bottleneck_ratio=0.25)
+        )
+        fused.load_state_dict(stock.state_dict())
+    else:
+        fuse_attention(fused.image_encoder)
+    names = [name for name, _ in iter_adapters(stock.image_encoder)]
+    assert [name for name, _ in iter_adapters(fused.image_encoder)] == names
+    for sam in (stock, fused):
+        freeze_all_but_adapters(sam)
+    expected, result = stock.image_encoder(batch), fused.image_encoder(batch)
+    assert close(result, expected, 1e-5)
+    expected.square().mean().backward()
+    result.square().mean().backward()
+    ours = dict(fused.named_parameters())
+    for name, parameter in stock.named_parameters():
+        if parameter.requires_grad:
+            assert close(ours[name].grad, parameter.grad, 1e-4), name
+        else:
+            assert ours[name].grad is None, name
+
+
+def test_what_was_fused_becomes_stock_again(tiny_sam, batch):
+    encoder = tiny_sam.image_encoder
+    before = encoder(batch)
+    classes = [type(module) for module in encoder.modules()]
+    fuse_attention(encoder)
+    fuse_attention(encoder)  # no harm
+    assert not torch.equal(encoder(batch), before)
     inject_adapters(encoder, GLMedSAConfig())
-    assert torch.equal(encoder(x), before)
-    with pytest.raises(AdapterMismatchError, match="without adapters"):
-        fuse_attention(encoder)
+    unfuse_attention(encoder)
+    assert torch.equal(encoder(batch), before)
     remove_adapters(encoder)
-    assert torch.equal(encoder(x), before)
+    assert [type(module) for module in encoder.modules()] == classes
+    assert vars(unwrap(encoder.blocks[0])).keys() == vars(encoder.blocks[1]).keys()
+    unfuse_attention(encoder)
+    assert torch.equal(encoder(batch), before)
+
+
+def test_adapter_files_do_not_know_about_it(tiny_sam):
+    inject_adapters(tiny_sam.image_encoder, GLMedSAConfig())
+    keys = list(adapter_state_dict(tiny_sam.image_encoder))
+    fuse_attention(tiny_sam.image_encoder)
+    assert list(adapter_state_dict(tiny_sam.image_encoder)) == keys
