@@ -17,7 +17,8 @@ _CHUNK = 1 << 20
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a sibling to write to; it becomes `path` only if the block succeeds."""
-    partial = path.with_name(f".{path.name}.{uuid4().hex}")
+    # Not named after `path`: together they might be longer than names may be.
+    partial = path.with_name(f".{uuid4().hex}.partial")
     try:
         yield partial
         partial.replace(path)

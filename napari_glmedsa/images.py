@@ -1,6 +1,8 @@
 """Image and mask files: read whatever a camera or viewer wrote, write PNG."""
 
+import errno
 import logging
+import stat
 import struct
 import warnings
 import zlib
@@ -242,13 +244,22 @@ def _to_array(image: Image.Image) -> NDArray[Any]:
 
 
 def _check_is_file(path: Path) -> None:
-    if path.is_dir():
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ImageFormatError(
+            f"There is no file {path}; check its name and folder."
+        ) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ImageFormatError(
+            f"{path} cannot be read ({reason}); check its name and permissions."
+        ) from error
+    if stat.S_ISDIR(status.st_mode):
         raise ImageFormatError(f"{path} is a folder; name an image file in it.")
-    if not path.exists():
-        raise ImageFormatError(f"There is no file {path}; check its name and folder.")
-    if not path.is_file():
+    if not stat.S_ISREG(status.st_mode):
         raise ImageFormatError(f"{path} is not a file; name an image file.")
-    if path.stat().st_size == 0:
+    if status.st_size == 0:
         raise ImageFormatError(f"{path} is empty (0 bytes); copy it once more.")
 
 
@@ -284,7 +295,9 @@ def _write_png(path: Path, image: Image.Image) -> None:
             # is three times as fast as the default and a few per cent larger.
             image.save(partial, format="PNG", compress_level=3, pnginfo=entries)
     except OSError as error:
+        remedy = "choose a folder that you may write to and that has room"
+        if error.errno == errno.ENAMETOOLONG:
+            remedy = "give the image a shorter name"
         raise OutputError(
-            f"{path} cannot be written ({error.strerror or error}); choose a folder"
-            " that you may write to and that has room."
+            f"{path} cannot be written ({error.strerror or error}); {remedy}."
         ) from error

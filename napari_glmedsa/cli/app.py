@@ -74,6 +74,12 @@ def run(arguments: Sequence[str]) -> int:
     except GLMedSAError as error:
         complain(str(error))
         return USERS_MISTAKE
+    except OSError as error:
+        # The computer's refusal, not our mistake: no permission, no room, no such name.
+        where = f"{error.filename}: " if error.filename else ""
+        reason = error.strerror or str(error)
+        complain(f"{where}{reason}; check permissions, free space and the path.")
+        return USERS_MISTAKE
     except _CommandLineError as error:
         if sentence := error.format_message():
             command = error.ctx.command_path if error.ctx else "glmedsa"

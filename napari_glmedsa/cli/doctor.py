@@ -2,6 +2,7 @@
 
 import json
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,17 +22,16 @@ from napari_glmedsa.cli.machine import (
     memory_bytes,
     napari_knows_plugin,
     qt_bindings,
+    required_packages,
 )
 from napari_glmedsa.errors import GLMedSAError
 
 if TYPE_CHECKING:
     from napari_glmedsa.registry import ModelRegistry
 
-_NEEDED = (
-    *("torch", "torchvision", "segment-anything", "safetensors", "numpy"),
-    *("scikit-image", "pillow", "platformdirs", "psygnal", "typer", "rich"),
-)
-_FOR_THE_WINDOW = ("napari", "npe2", "magicgui", "qtpy", "superqt")
+_FIRST = ("torch", "torchvision", "segment-anything", "safetensors", "numpy")
+_FIRST_FOR_THE_WINDOW = ("napari", "npe2")
+"""What a report of a problem is most often about; the rest follows in any order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +89,11 @@ def examine() -> Findings:
     """Look at this computer, its packages and its models."""
     from napari_glmedsa.registry import ModelRegistry, default_root
 
-    versions = _versions()
-    missing = _missing_packages(versions)
+    needed = tuple(dict.fromkeys((*_FIRST, *required_packages())))
+    window = (*_FIRST_FOR_THE_WINDOW, *required_packages("napari"))
+    window = tuple(name for name in dict.fromkeys(window) if name not in needed)
+    versions = _versions((*needed, *window))
+    missing = _missing_packages(versions, needed, window)
     devices = _devices()
     if not devices and versions["torch"]:
         missing.append(
@@ -118,11 +121,11 @@ def examine() -> Findings:
     )
 
 
-def _versions() -> dict[str, str | None]:
+def _versions(names: Sequence[str]) -> dict[str, str | None]:
     versions = {
         "napari-glmedsa": __version__,
         "python": platform.python_version(),
-        **{name: installed_version(name) for name in (*_NEEDED, *_FOR_THE_WINDOW)},
+        **{name: installed_version(name) for name in names},
     }
     bindings = qt_bindings()
     qt = ", ".join(
@@ -131,14 +134,15 @@ def _versions() -> dict[str, str | None]:
     return {**versions, "qt": qt or None}
 
 
-def _missing_packages(versions: dict[str, str | None]) -> list[Missing]:
+def _missing_packages(
+    versions: dict[str, str | None], needed: Sequence[str], window: Sequence[str]
+) -> list[Missing]:
     missing = [
         Missing(f"{name} is not installed", f"pip install {name}")
-        for name in _NEEDED
+        for name in needed
         if versions[name] is None
     ]
-    if any(versions[name] is None for name in _FOR_THE_WINDOW):
-        names = [name for name in _FOR_THE_WINDOW if versions[name] is None]
+    if names := [name for name in window if versions[name] is None]:
         what = f"For the window, {', '.join(names)} is not installed"
         missing.append(Missing(what, INSTALL_ALL))
     elif versions["qt"] is None:
@@ -164,13 +168,12 @@ def _devices() -> list[str]:
 def _models(registry: "ModelRegistry") -> tuple[list[Model], list[Missing]]:
     from napari_glmedsa.registry import DEFAULT_MODEL
 
-    trouble = [
-        Missing(f"The adapter {name} cannot be used", sentence)
-        for name, sentence in registry.broken().items()
-    ]
+    trouble: list[Missing] = []
     try:
+        for name, sentence in registry.broken().items():
+            trouble.append(Missing(f"The adapter {name} cannot be used", sentence))
         bases, specs = registry.bases(), registry.specs()
-    except GLMedSAError as error:
+    except (GLMedSAError, OSError) as error:
         return [], [*trouble, Missing("The models cannot be listed", str(error))]
     models = [
         Model(card.name, "base", card.installed, card.bytes, card.licence)

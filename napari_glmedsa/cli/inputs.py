@@ -1,6 +1,7 @@
 """From what was typed to what is worked on: clicks, image files, folders, models."""
 
 import math
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -102,10 +103,12 @@ def find_images(named: Sequence[Path]) -> list[Path]:
     In a folder, files that `predict` writes (`*_segmentation.png`,
     `*_overlay.png`) are passed over, and so are subfolders and hidden files.
     """
-    images: dict[Path, Path] = {}
+    images: dict[str, Path] = {}
     for path in named:
-        for image in images_in(path) if path.is_dir() else [path]:
-            images.setdefault(image.resolve(), image)
+        # os.path answers whatever is wrong with the path; pathlib may raise.
+        is_folder = os.path.isdir(path)  # noqa: PTH112
+        for image in images_in(path) if is_folder else [path]:
+            images.setdefault(os.path.realpath(image), image)
     return list(images.values())
 
 

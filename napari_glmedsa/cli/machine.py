@@ -1,6 +1,7 @@
 """What this computer has: packages, Qt, a display, cores and memory."""
 
 import os
+import re
 import sys
 from importlib import metadata
 from importlib.util import find_spec
@@ -16,6 +17,20 @@ def installed_version(distribution: str) -> str | None:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return None
+
+
+def required_packages(extra: str | None = None) -> list[str]:
+    """Return what the installation asks for, always or for one of its extras."""
+    try:
+        lines = metadata.requires("napari-glmedsa") or []
+    except metadata.PackageNotFoundError:  # a checkout that was never installed
+        return []
+    names = []
+    for line in lines:
+        requirement, _, condition = line.partition(";")
+        if (extra is None and not condition) or condition.endswith(f'"{extra}"'):
+            names.append(re.split(r"[^\w.-]", requirement.strip())[0])
+    return names
 
 
 def has_module(name: str) -> bool:

@@ -1,6 +1,7 @@
 """`glmedsa predict`: images and clicks in, mask files out."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -185,7 +186,7 @@ def _refuse_to_replace(path: Path, output: Path, *, overlay: bool) -> None:
     endings = (MASK_ENDING, OVERLAY_ENDING) if overlay else (MASK_ENDING,)
     for ending in endings:
         target = output / f"{path.stem}{ending}.png"
-        if target.exists() and not written_by_us(target):
+        if os.path.lexists(target) and not written_by_us(target):
             raise OutputError(
                 f"{target} exists and was not written by glmedsa; choose another"
                 " --output folder or move the file away."

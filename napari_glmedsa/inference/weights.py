@@ -22,6 +22,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         return read_safetensors(path)
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({error.strerror or error}); check its permissions."
+        ) from error
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         raise CheckpointError(
             f"{path.name} is not a plain weights file: it is damaged, or it holds "

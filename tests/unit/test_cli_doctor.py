@@ -1,6 +1,8 @@
 import json
+import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -76,6 +78,25 @@ def test_a_damaged_model_is_told_and_does_not_stop_the_doctor(home, capsys):
     assert "The models cannot be listed" in what_is_missing(json.loads(outcome.out))
 
 
+def test_a_folder_of_models_that_cannot_be_read_does_not_stop_the_doctor(
+    home, capsys, monkeypatch
+):
+    monkeypatch.setenv("NAPARI_GLMEDSA_HOME", f"/{'x' * 300}")
+    outcome = glmedsa(capsys, "doctor", "--json")
+    assert outcome.code == 0
+    assert "The models cannot be listed" in what_is_missing(json.loads(outcome.out))
+
+
+def test_every_package_that_the_installation_asks_for_is_looked_at(home, capsys):
+    versions = json.loads(glmedsa(capsys, "doctor", "--json").out)["versions"]
+    asked_for = {
+        re.match(r"[\w-]+", requirement)[0]
+        for requirement in metadata.requires("napari-glmedsa")
+        if "extra" not in requirement or '"napari"' in requirement
+    }
+    assert {"torch", "napari"} <= asked_for <= versions.keys()
+
+
 def test_a_missing_display_is_told(home, capsys, monkeypatch):
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.delenv("DISPLAY", raising=False)
@@ -116,5 +137,5 @@ sys.exit(run(["doctor", "--json"]))
     document = json.loads(finished.stdout)
     assert document["versions"]["napari"] is None
     assert document["versions"]["qt"] is None
-    assert "napari, npe2, magicgui" in what_is_missing(document)
+    assert "For the window, napari, npe2, " in what_is_missing(document)
     assert 'pip install "napari-glmedsa[all]"' in what_is_missing(document)

@@ -20,6 +20,7 @@ from napari_glmedsa.images import read_image, read_mask, write_image
 from napari_glmedsa.registry import ModelRegistry
 from napari_glmedsa.samples import draw_lesion
 
+CENTRE = "No --point given: clicking the image centre.\n"
 JSON_KEYS = [
     *("image", "mask", "iou_prediction", "area_px"),
     *("encode_seconds", "decode_seconds", "model"),
@@ -285,6 +286,66 @@ def test_an_unwritable_output_folder_is_refused_before_the_work(
     assert is_one_sentence(outcome.err)
     assert "cannot be written to" in outcome.err
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+LONG = "x" * 300  # longer than any file system's names: every look at it fails
+
+
+@pytest.mark.parametrize("where", ["image", "folder", "model", "adapter", "registry"])
+def test_a_path_that_the_system_refuses_is_one_sentence(predict, monkeypatch, where):
+    image, output, model = "a.png", "out", "sam_tiny"
+    if where == "image":
+        image = f"{LONG}.png"
+    elif where == "folder":
+        output = LONG
+    elif where == "model":
+        model = f"{LONG}.pth"
+    elif where == "adapter":
+        model = f"sam_tiny+{LONG}.safetensors"
+    else:
+        monkeypatch.setenv("NAPARI_GLMEDSA_HOME", f"/{LONG}")
+    outcome = predict(image, "--point", "2,2", output=output, model=model)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert is_one_sentence(outcome.err)
+
+
+def test_a_photograph_whose_result_would_have_too_long_a_name_fails_alone(
+    predict, tmp_path, lesion
+):
+    name = "y" * 245
+    write_image(tmp_path / f"{name}.png", lesion.image)
+    outcome = predict("a.png", f"{name}.png", "--json")
+    assert outcome.code == 1
+    assert "shorter name" in outcome.err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [
+        "a_segmentation.png"
+    ]
+
+
+def test_links_that_lead_nowhere_are_one_sentence(predict, tmp_path):
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    (tmp_path / "gone.png").symlink_to("nothing.png")
+    for name in ("loop.png", "gone.png"):
+        outcome = predict(name)
+        assert outcome.code == 2
+        assert is_one_sentence(outcome.err.removeprefix(CENTRE))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_full_disk_under_stdout_is_one_sentence(predict, registry):
+    with Path("/dev/full").open("w") as full:
+        finished = subprocess.run(
+            [
+                *(sys.executable, "-m", "napari_glmedsa", "predict", "a.png"),
+                *("--model", "sam_tiny", "--output", "out", "--json"),
+            ],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert finished.returncode == 2
+    assert is_one_sentence(finished.stderr.removeprefix(CENTRE))
 
 
 def test_an_empty_folder_is_refused(predict, tmp_path):

@@ -29,6 +29,12 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_name_as_long_as_the_system_allows_can_be_written(tmp_path):
+    path = tmp_path / ("x" * 255)
+    write_json(path, [1])
+    assert read_json(path) == [1]
+
+
 def test_hashes_name_the_content(tmp_path):
     path = tmp_path / "data"
     path.write_bytes(b"x" * 3_000_000)

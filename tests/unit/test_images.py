@@ -159,6 +159,12 @@ def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path):
         read_image(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["x" * 300 + ".png", "a\0b.png"])
+def test_a_name_that_no_file_can_have_is_one_sentence(tmp_path: Path, name: str):
+    with pytest.raises(ImageFormatError, match="cannot be read"):
+        read_image(tmp_path / name)
+
+
 @pytest.mark.parametrize("ending", [".tif", ".gif"])
 def test_a_file_with_several_images_is_refused(tmp_path: Path, image, ending: str):
     path = tmp_path / f"a{ending}"
@@ -242,6 +248,12 @@ def test_writing_where_nothing_can_be_written_leaves_nothing(tmp_path: Path):
         with pytest.raises(OutputError, match=r"a\.png cannot be written \(.+\)"):
             write_mask(path, square())
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_name_that_is_too_long_is_said_to_be_too_long(tmp_path: Path):
+    with pytest.raises(OutputError, match="shorter name"):
+        write_mask(tmp_path / f"{'x' * 300}.png", square())
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no file size limit")
