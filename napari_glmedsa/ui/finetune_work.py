@@ -1,0 +1,110 @@
+"""What the worker of the "Fine-tune" dock does: every touch of files and models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from napari_glmedsa.activation import ActiveModel
+from napari_glmedsa.project import AnnotationProject, Split
+from napari_glmedsa.registry import ModelRegistry, ModelSpec
+from napari_glmedsa.training.config import TrainingConfig
+from napari_glmedsa.training.run import TrainingRun
+from napari_glmedsa.ui.run_snapshot import (
+    Look,
+    read_project,
+    read_run,
+)
+
+Verb = Literal["pause", "resume", "cancel"]
+
+
+class FineTuneWork:
+    """Reads and steers runs for the dock; not for the Qt thread.
+
+    Parameters
+    ----------
+    registry : ModelRegistry
+        Where models come from and go to.
+    """
+
+    def __init__(self, registry: ModelRegistry) -> None:
+        self._registry = registry
+        self._active = ActiveModel(registry)
+        self._project: AnnotationProject | None = None
+
+    def look(
+        self, root: Path | None, run: Path | None, known: Look, *, whole: bool
+    ) -> Look:
+        """Read what changed.
+
+        Parameters
+        ----------
+        root, run : Path or None
+            Folders of project and run to show; without a run, the one that matters
+            most: an unfinished one, else the newest.
+        known : Look
+            What was read before.
+        whole : bool
+            Read the project and the models, too, not only the run.
+        """
+        if whole or known.active is None:
+            known = replace(
+                known,
+                active=self._active.current(),
+                can_roll_back=self._active.can_roll_back,
+                models=tuple(self._registry.specs()),
+            )
+        if root is None:
+            return replace(known, root=None, project=None, run=None)
+        if whole or known.project is None or known.root != root:
+            known = replace(known, root=root, project=read_project(self._open(root)))
+        if run is None and known.project is not None:
+            run = known.project.run_that_matters
+        snapshot = None if run is None else read_run(run, known.run)
+        return replace(known, run=snapshot)
+
+    def _open(self, root: Path) -> AnnotationProject:
+        # Opened each time, because it may be gone, and kept all the same, because it
+        # remembers what it has read.
+        now = AnnotationProject.open(root)
+        if self._project is None or (self._project.root, self._project.name) != (
+            now.root,
+            now.name,
+        ):
+            self._project = now
+        return self._project
+
+    def start(self, root: Path, model: ModelSpec, config: TrainingConfig) -> Path:
+        """Make a run and launch its process; return the run's folder."""
+        run = TrainingRun.create(
+            self._open(root), model, config, registry=self._registry
+        )
+        run.launch(self._registry)
+        return run.folder
+
+    def steer(self, folder: Path, verb: Verb) -> None:
+        """Pause, resume or cancel a run."""
+        run = TrainingRun.open(folder)
+        if verb == "pause":
+            run.pause()
+        elif verb == "resume":
+            run.resume(self._registry)
+        else:
+            run.cancel()
+
+    def activate(self, model: ModelSpec) -> None:
+        """Let a model answer the next clicks."""
+        self._active.activate(model)
+
+    def roll_back(self) -> None:
+        """Return to the model that was active before."""
+        self._active.roll_back()
+
+    def estimate(
+        self, model: ModelSpec, config: TrainingConfig, counts: Mapping[Split, int]
+    ) -> str:
+        """Return how long a run would take and how much memory, as a sentence."""
+        return ""
