@@ -2,7 +2,9 @@
 
 import hashlib
 import io
+import struct
 import warnings
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -17,6 +19,12 @@ from napari_glmedsa.errors import ProjectError
 from napari_glmedsa.files import atomic_write, read_json, write_json
 
 MAX_LABEL = 65535
+DECODE_ERRORS = (
+    *(OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error),
+    *(Image.DecompressionBombError, MemoryError),
+)
+"""What Pillow raises for a damaged PNG."""
+
 _ATTEMPTS = 3
 
 
@@ -133,7 +141,7 @@ class AnnotationFiles:
         for _ in range(_ATTEMPTS):  # a writer may be between its two files
             try:
                 png = self.mask.read_bytes()
-            except FileNotFoundError:
+            except OSError:
                 return None
             for path in (self.prompts, self._waiting):
                 if annotation := _read_prompts(path, of=png):
@@ -237,10 +245,15 @@ def encode_label_map(label_map: NDArray[np.uint16]) -> bytes:
 
 def decode_label_map(png: bytes) -> NDArray[np.uint16]:
     """Return the label map in a PNG, shape (H, W)."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about sizes that are fine here
-        with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
-            return np.asarray(image).astype(np.uint16)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about sizes that are fine here
+            with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
+                return np.asarray(image).astype(np.uint16)
+    except DECODE_ERRORS as error:
+        raise ProjectError(
+            "A mask of the project is damaged; annotate its image once more."
+        ) from error
 
 
 def _read_prompts(path: Path, *, of: bytes) -> Annotation | None:

@@ -102,9 +102,12 @@ class ProjectFolder:
             self._file("prompts", image_id, ".json"),
         )
 
-    def ids(self, folder: Literal["images", "masks"]) -> list[str]:
-        """Return the image ids that name a file in a folder, ascending."""
-        suffix = ".json" if folder == "images" else ".png"
+    def ids(
+        self,
+        folder: Literal["images", "masks", "prompts"],
+        suffix: Literal[".png", ".json"],
+    ) -> list[str]:
+        """Return the image ids that name a file of that kind, ascending."""
         try:
             found = [
                 path.stem
@@ -147,8 +150,11 @@ class ProjectFolder:
         write_json(self._splits, deal.to_json())
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Let one program at a time write, and say in one sentence why none can."""
+    def writing(self, image_id: str | None = None) -> Iterator[None]:
+        """Let one program at a time write, and say in one sentence why none can.
+
+        What killed writers have left of the image's files is cleared away first.
+        """
         if not self.root.is_dir():
             raise ProjectError(
                 f"The project's folder {self.root} is gone; open the project where it"
@@ -158,6 +164,7 @@ class ProjectFolder:
             for folder in _FOLDERS:
                 (self.root / folder).mkdir(exist_ok=True)
             with FileLock(self.root / ".lock", timeout=_PATIENCE):
+                self._sweep(image_id)
                 yield
         except Timeout as error:
             raise ProjectError(
@@ -181,6 +188,11 @@ class ProjectFolder:
         if not _ID.fullmatch(image_id):  # it must not lead out of the folder
             raise ProjectError(f"{image_id} is not the id of an image in a project.")
         return self.root / folder / f"{image_id}{suffix}"
+
+    def _sweep(self, image_id: str | None) -> None:
+        for folder in _FOLDERS[:3] if image_id else ():
+            for partial in (self.root / folder).glob(f".{image_id}.*"):
+                partial.unlink(missing_ok=True)
 
     def _check_is_free(self) -> None:
         if self._card.exists():

@@ -1,8 +1,6 @@
 """One photograph of a project: its pixels, and what is known about it."""
 
-import struct
 import warnings
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
@@ -15,14 +13,11 @@ from PIL import Image
 from napari_glmedsa.errors import ImageFormatError, ProjectError
 from napari_glmedsa.files import read_json, sha256_array, write_json
 from napari_glmedsa.images import write_image
+from napari_glmedsa.project.annotations import DECODE_ERRORS
 from napari_glmedsa.project.lookalikes import perceptual_hash
 from napari_glmedsa.project.splits import SPLITS, Split
 
 _ID_DIGITS = 16
-_DECODE_ERRORS = (
-    *(OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error),
-    *(Image.DecompressionBombError, MemoryError),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,31 +137,51 @@ class PhotographFiles:
             return None
 
     def read_pixels(self) -> NDArray[np.uint8]:
-        """Return the image, (H, W, 3) uint8."""
+        """Return the image, (H, W, 3) uint8, if it is still the one that was added."""
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about sizes that are fine here
                 with Image.open(self.pixels, formats=("PNG",)) as image:
-                    return np.array(image.convert("RGB"))
-        except (
-            OSError,
-            SyntaxError,
-            ValueError,
-            Image.DecompressionBombError,
-        ) as error:
+                    pixels = np.array(image.convert("RGB"))
+        except FileNotFoundError as error:
             raise ProjectError(
-                f"The project's image {self.pixels} is missing or damaged; add the"
-                " original once more."
+                f"The project's image {self.pixels} is missing; add the original once"
+                " more."
             ) from error
+        except DECODE_ERRORS as error:
+            raise self._damaged() from error
+        if image_id(pixels) != self.pixels.stem:
+            raise self._damaged()
+        return pixels
 
-    def write_pixels(self, image: NDArray[np.uint8]) -> None:
-        """Write the image unless it is there; its name says what is in it."""
-        if not self.pixels.is_file():
+    def write(self, image: NDArray[np.uint8], record: ImageRecord) -> None:
+        """Write the pixels if they are not there, and then what is known of them."""
+        known = self.read()
+        joined = known.joined(record) if known else record
+        if not self._holds_pixels():
             write_image(self.pixels, image)
+        if joined != known:
+            write_json(self.record, joined.to_json())
 
-    def write_record(self, record: ImageRecord) -> None:
-        """Write what is known about the image."""
-        write_json(self.record, record.to_json())
+    def holds(self, record: ImageRecord) -> bool:
+        """Say whether `write` would change nothing."""
+        known = self.read()
+        return (
+            known is not None and known.joined(record) == known and self._holds_pixels()
+        )
+
+    def _holds_pixels(self) -> bool:
+        try:
+            self.read_pixels()
+        except ProjectError:
+            return False
+        return True
+
+    def _damaged(self) -> ProjectError:
+        return ProjectError(
+            f"The project's image {self.pixels} is damaged or another one; add the"
+            " original once more."
+        )
 
 
 def image_id(image: NDArray[np.uint8]) -> str:

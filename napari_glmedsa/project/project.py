@@ -19,6 +19,7 @@ from napari_glmedsa.project.annotations import (
 from napari_glmedsa.project.folder import ProjectFolder
 from napari_glmedsa.project.groups import Groups
 from napari_glmedsa.project.photographs import ImageRecord
+from napari_glmedsa.project.problems import find_problems, find_straddling
 from napari_glmedsa.project.remembered import Remembered
 from napari_glmedsa.project.splits import (
     FRACTIONS,
@@ -116,17 +117,14 @@ class AnnotationProject:
         """
         record = ImageRecord.of(image, source=source, group=group, split=split)
         files = self._folder.photograph(record.id)
-        if (known := files.read()) and known.joined(record) == known:
-            return record.id
-        with self._folder.writing():
-            files.write_pixels(image)
-            known = files.read()
-            files.write_record(known.joined(record) if known else record)
+        if not files.holds(record):
+            with self._folder.writing(record.id):
+                files.write(image, record)
         return record.id
 
     def images(self) -> list[ImageRecord]:
         """Return what is known about every image, ids in ascending order."""
-        found = map(self._record, self._folder.ids("images"))
+        found = map(self._record, self._folder.ids("images", ".json"))
         return [record for record in found if record]
 
     def image(self, image_id: str) -> NDArray[np.uint8]:
@@ -135,7 +133,7 @@ class AnnotationProject:
         Raises
         ------
         ProjectError
-            If it is not in the project, missing or damaged.
+            If it is missing, damaged, or not the one that was added.
         """
         return self._folder.photograph(image_id).read_pixels()
 
@@ -167,7 +165,7 @@ class AnnotationProject:
                 f"The project {self.name} has no image {image_id}; add the image first."
             )
         checked = check_label_map(label_map, record.size, n_objects=len(objects))
-        with self._folder.writing():
+        with self._folder.writing(image_id):
             self._folder.annotation(image_id).write(checked, objects)
 
     def label_map(self, image_id: str) -> NDArray[np.uint16]:
@@ -240,8 +238,17 @@ class AnnotationProject:
         return dealt
 
     def check(self) -> list[str]:
-        """Return one sentence per problem in the folder; none means all is well."""
-        return []
+        """Return one sentence per problem in the folder; none means all is well.
+
+        Every image and mask is read, which takes seconds to minutes.
+        """
+        problems = list(find_problems(self._folder))
+        try:
+            splits = self.splits()
+        except ProjectError as error:
+            return [*problems, str(error)]
+        records = self._annotated_records()
+        return [*problems, *find_straddling(records, self._groups.of(records), splits)]
 
     def data_sha256(self, image_ids: Iterable[str]) -> str:
         """Return a hash of which images these are and which masks they have now."""
@@ -272,7 +279,7 @@ class AnnotationProject:
         )
 
     def _annotated_records(self) -> list[ImageRecord]:
-        found = map(self._record, self._folder.ids("masks"))
+        found = map(self._record, self._folder.ids("masks", ".png"))
         return [record for record in found if record and self._annotation(record.id)]
 
     def _deal_out(self, deal: Deal) -> dict[str, Split]:

@@ -1,0 +1,71 @@
+"""What is wrong in a project's folder, one sentence each."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+from napari_glmedsa.errors import GLMedSAError
+from napari_glmedsa.project.annotations import check_label_map, decode_label_map
+from napari_glmedsa.project.folder import ProjectFolder
+from napari_glmedsa.project.photographs import ImageRecord
+from napari_glmedsa.project.splits import Split
+
+
+def find_problems(folder: ProjectFolder) -> Iterator[str]:
+    """Read every image and mask of a project; yield a sentence for each that is bad."""
+    for image in sorted(
+        {*folder.ids("images", ".json"), *folder.ids("images", ".png")}
+    ):
+        yield from _image_problems(folder, image)
+    for image in sorted(
+        {*folder.ids("masks", ".png"), *folder.ids("prompts", ".json")}
+    ):
+        yield from _mask_problems(folder, image)
+
+
+def find_straddling(
+    records: Sequence[ImageRecord],
+    groups: Iterable[Collection[str]],
+    splits: Mapping[str, Split],
+) -> Iterator[str]:
+    """Yield a sentence for every group whose images are in more than one split."""
+    sources = {record.id: record.source for record in records}
+    for group in groups:
+        parts = {splits[image]: sources[image] for image in group if image in splits}
+        if len(parts) > 1:
+            places = ", ".join(f"{source} in {part}" for part, source in parts.items())
+            yield (
+                "Images that look alike or have one group are in several splits"
+                f" ({places}), so measured figures are too good; import them into one."
+            )
+
+
+def _image_problems(folder: ProjectFolder, image: str) -> Iterator[str]:
+    files = folder.photograph(image)
+    try:
+        files.read_pixels()
+    except GLMedSAError as error:
+        yield str(error)
+        return
+    if files.read() is None:
+        yield (
+            f"{files.record} is missing or damaged, so the image is not used; add the"
+            " original once more."
+        )
+
+
+def _mask_problems(folder: ProjectFolder, image: str) -> Iterator[str]:
+    files, record = folder.annotation(image), folder.photograph(image).read()
+    found = files.read()
+    if found is None:
+        yield (
+            f"{files.mask} and {files.prompts} are not both there or do not belong"
+            " together, so the mask is not used; annotate the image once more."
+        )
+    elif record is None:
+        yield f"{files.mask} has no image in the project; add its image once more."
+    else:
+        annotation, png = found
+        try:
+            label_map = decode_label_map(png)
+            check_label_map(label_map, record.size, n_objects=len(annotation.objects))
+        except GLMedSAError as error:
+            yield f"{files.mask}: {error}"
