@@ -1,7 +1,6 @@
 """`glmedsa evaluate`: simulated clicks on images whose masks are known."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,22 +10,19 @@ from rich.console import Console
 from rich.table import Table
 
 from napari_glmedsa.cli.inputs import (
-    MASK_ENDING,
     DeviceOption,
     ModelOption,
-    image_files,
-    images_in,
     load_predictor,
     model_spec,
     prepare_folder,
 )
-from napari_glmedsa.cli.terminal import SOME_FAILED, complain, remark, telling
-from napari_glmedsa.errors import GLMedSAError, ImageFormatError, OutputError
+from napari_glmedsa.cli.pairing import name_unpaired, pair_by_stem, read_pair
+from napari_glmedsa.cli.terminal import SOME_FAILED, complain, telling
+from napari_glmedsa.errors import GLMedSAError, OutputError
 
 if TYPE_CHECKING:
-    from napari_glmedsa.evaluation import Case, ImageScore
+    from napari_glmedsa.evaluation import ImageScore
 
-_NAMES_SHOWN = 10
 _WIDE_UP_TO = 3  # clicks; more of them would not fit on a line of 80 characters
 
 
@@ -55,10 +51,10 @@ def evaluate(
     The first click falls on a random pixel of the lesion, each later one on a
     random pixel that the model missed; the same seed gives the same clicks.
     """
-    from napari_glmedsa.evaluation import PROTOCOL, evaluate_clicks, summarise
+    from napari_glmedsa.evaluation import PROTOCOL, Case, evaluate_clicks, summarise
 
     pairing = pair_by_stem(images, masks)
-    _name_unpaired(pairing)
+    name_unpaired(pairing)
     if report is not None:
         _prepare_report(report)
     spec = model_spec(model)
@@ -69,7 +65,7 @@ def evaluate(
     with telling(len(pairing.pairs), "Evaluating") as teller:
         for image_path, mask_path in pairing.pairs:
             try:
-                case = _read_case(image_path, mask_path)
+                case = Case(image_path.stem, *read_pair(image_path, mask_path))
                 scores += evaluate_clicks(predictor, [case], n_clicks=clicks, seed=seed)
             except GLMedSAError as error:
                 if len(pairing.pairs) == 1:  # nothing to go on with
@@ -99,99 +95,6 @@ def evaluate(
             f" means ({', '.join(failed)})."
         )
         raise typer.Exit(SOME_FAILED)
-
-
-@dataclass(frozen=True, slots=True)
-class Pairing:
-    """Which mask belongs to which image, and which files stay alone."""
-
-    pairs: list[tuple[Path, Path]] = field(default_factory=list)
-    without_mask: list[Path] = field(default_factory=list)
-    without_image: list[Path] = field(default_factory=list)
-
-
-def pair_by_stem(images: Path, masks: Path) -> Pairing:
-    """Pair `x.jpg` with `x_segmentation.png` or, if there is none, with `x.png`.
-
-    The ending is read in any case, as ISIC 2016 and 2017 wrote `_Segmentation`.
-
-    Raises
-    ------
-    ImageFormatError
-        If a folder cannot be read, nothing fits together, or two files claim the
-        same place.
-    """
-    photographs = _by_stem(images_in(images))
-    plain: dict[str, list[Path]] = {}
-    suffixed: dict[str, list[Path]] = {}
-    for path in image_files(masks):
-        if path.stem.lower().endswith(MASK_ENDING):
-            suffixed.setdefault(path.stem[: -len(MASK_ENDING)], []).append(path)
-        elif path not in photographs.values():  # one folder may hold both
-            plain.setdefault(path.stem, []).append(path)
-
-    pairing = Pairing()
-    for stem, image in photographs.items():
-        candidates = suffixed.pop(stem, []) or plain.pop(stem, [])
-        plain.pop(stem, None)
-        if len(candidates) > 1:
-            raise ImageFormatError(
-                f"{candidates[0]} and {candidates[1]} both claim to be the mask of"
-                f" {image}; keep one of them."
-            )
-        if candidates:
-            pairing.pairs.append((image, candidates[0]))
-        else:
-            pairing.without_mask.append(image)
-    alone = [path for left in (suffixed, plain) for ps in left.values() for path in ps]
-    pairing.without_image.extend(sorted(alone))
-    if not pairing.pairs:
-        raise ImageFormatError(
-            f"No mask in {masks} has the name of an image in {images}; a.jpg goes with"
-            " a.png or a_segmentation.png."
-        )
-    return pairing
-
-
-def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
-    by_stem: dict[str, Path] = {}
-    for path in paths:
-        other = by_stem.setdefault(path.stem, path)
-        if other is not path:
-            raise ImageFormatError(
-                f"{other} and {path} have one name, so their mask is not known; keep"
-                " one of them."
-            )
-    return by_stem
-
-
-def _name_unpaired(pairing: Pairing) -> None:
-    for paths, lacking in (
-        (pairing.without_mask, "image(s) without a mask"),
-        (pairing.without_image, "mask(s) without an image"),
-    ):
-        if paths:
-            names = ", ".join(path.name for path in paths[:_NAMES_SHOWN])
-            more = len(paths) - _NAMES_SHOWN
-            rest = f" and {more} more" if more > 0 else ""
-            remark(f"Left out {len(paths)} {lacking}: {names}{rest}.")
-
-
-def _read_case(image_path: Path, mask_path: Path) -> "Case":
-    from napari_glmedsa.evaluation import Case
-    from napari_glmedsa.images import read_image, read_mask
-
-    image, mask = read_image(image_path), read_mask(mask_path)
-    if image.shape[:2] != mask.shape:
-        raise ImageFormatError(
-            f"{mask_path} is {_size(mask)} pixels but {image_path} is {_size(image)};"
-            " use the mask that was made for this image."
-        )
-    return Case(image_path.stem, image, mask)
-
-
-def _size(array: Any) -> str:
-    return f"{array.shape[1]} x {array.shape[0]}"
 
 
 def _prepare_report(report: Path) -> None:

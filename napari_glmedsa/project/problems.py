@@ -29,12 +29,13 @@ def find_straddling(
     """Yield a sentence for every group whose images are in more than one split."""
     sources = {record.id: record.source for record in records}
     for group in groups:
-        parts = {splits[image]: sources[image] for image in group if image in splits}
+        dealt = [image for image in sorted(group) if image in splits]
+        parts = {splits[image]: sources[image] for image in dealt}
         if len(parts) > 1:
             places = ", ".join(f"{source} in {part}" for part, source in parts.items())
             yield (
                 "Images that look alike or have one group are in several splits"
-                f" ({places}), so measured figures are too good; import them into one."
+                f" ({places}), so measured figures are too good; keep one of them."
             )
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from command import Outcome, glmedsa, is_one_sentence
 
-from napari_glmedsa.cli.evaluate import pair_by_stem
+from napari_glmedsa.cli.pairing import pair_by_stem
 from napari_glmedsa.errors import ImageFormatError
 from napari_glmedsa.images import write_image, write_mask
 from napari_glmedsa.registry import ModelRegistry
