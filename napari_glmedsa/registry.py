@@ -1,104 +1,42 @@
 """Base models and adapters under one root folder, and the built-in ones."""
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+from dataclasses import replace
 from importlib.resources import files
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from napari_glmedsa.adapters.card import AdapterCard, read_card
+from napari_glmedsa.adapters.card import AdapterCard, card_header, read_card
 from napari_glmedsa.errors import (
     CheckpointError,
     ModelNotFoundError,
     RegistryError,
 )
-from napari_glmedsa.files import read_json, sha256_file, write_json
-from napari_glmedsa.tensors import write_safetensors
+from napari_glmedsa.files import sha256_file, write_json
+from napari_glmedsa.model import DEFAULT_MODEL, BaseCard, ModelSpec, read_base_card
+from napari_glmedsa.tensors import read_safetensors, write_safetensors
 
 if TYPE_CHECKING:  # torch is imported by the methods that load, off the GUI thread
+    from collections.abc import Mapping
+
     import torch
     from segment_anything.modeling import Sam
 
     from napari_glmedsa.inference import Predictor
 
+__all__ = [
+    "DEFAULT_MODEL",
+    "BaseCard",
+    "ModelRegistry",
+    "ModelSpec",
+    "default_root",
+    "write_base",
+]
+
 _ADAPTER_FILE = "adapter.safetensors"
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSpec:
-    """A base model with or without an adapter; ``str`` gives ``"base+adapter"``.
-
-    Parameters
-    ----------
-    base
-        Name in the registry, or path of a weights file.
-    adapter
-        Name in the registry, path of an adapter file, or None.
-    """
-
-    base: str
-    adapter: str | None = None
-
-    def __str__(self) -> str:
-        return self.base if self.adapter is None else f"{self.base}+{self.adapter}"
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read ``"base"`` or ``"base+adapter"``.
-
-        Raises
-        ------
-        ModelNotFoundError
-            If a part is empty.
-        """
-        base, plus, adapter = text.partition("+")
-        if plus and Path(text).exists():  # a path with a plus sign in it
-            return cls(text)
-        if not base or (plus and not adapter):
-            raise ModelNotFoundError(
-                f"{text!r} is not a model; write BASE or BASE+ADAPTER."
-            )
-        return cls(base, adapter or None)
-
-
-DEFAULT_MODEL = ModelSpec("sam_vit_mini", "glmedsa_vit_mini_isic")
-
-
-@dataclass(frozen=True)
-class BaseCard:
-    """What is known about a base model.
-
-    Parameters
-    ----------
-    name
-        Folder name in the registry.
-    path
-        The weights file, which may not be there yet.
-    sha256
-        `tensors_sha256` of the weights; adapters name it.
-    description, licence
-        One sentence each.
-    facts
-        Everything in ``card.json``.
-    """
-
-    name: str
-    path: Path
-    sha256: str
-    description: str = ""
-    licence: str = ""
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def installed(self) -> bool:
-        """Whether the weights are on this computer."""
-        return self.path.is_file()
-
-    @property
-    def bytes(self) -> int:
-        """Size of the weights file, 0 if it is not there."""
-        return self.path.stat().st_size if self.installed else 0
+_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
 
 
 def default_root() -> Path:
@@ -126,7 +64,7 @@ class ModelRegistry:
     def bases(self) -> list[BaseCard]:
         """Return every base model, installed or not, in order of name."""
         folders = self._folders("base", "card.json")
-        return [_base_card(folder) for folder in folders.values()]
+        return [read_base_card(folder) for folder in folders.values()]
 
     def adapters(self, base: str | None = None) -> list[AdapterCard]:
         """Return every readable adapter (of one base), in order of name."""
@@ -178,6 +116,54 @@ class ModelRegistry:
             "adapter file works too."
         )
 
+    def new_name(self, stem: str) -> str:
+        """Return ``<stem>-1``, or with the first number that no model here has."""
+        taken = {*self._folders("base", "*"), *self._folders("adapters", "*")}
+        return next(name for n in count(1) if (name := f"{stem}-{n}") not in taken)
+
+    def add_adapter(self, path: Path, *, name: str | None = None) -> AdapterCard:
+        """Copy an adapter file into the root.
+
+        Parameters
+        ----------
+        path
+            An adapter file of any place.
+        name
+            What it is called here; by default as its card says.
+
+        Raises
+        ------
+        RegistryError
+            If a model has that name, it is not a name, or it cannot be written.
+        CheckpointError
+            If the file is not an adapter that can be read.
+        """
+        card = read_card(path)
+        card = replace(card, name=name or card.name)
+        if not _NAME.fullmatch(card.name):
+            raise RegistryError(
+                f"{card.name!r} cannot be the name of a model; use letters, digits, "
+                "points, dashes and underscores."
+            )
+        folder = self.root / "adapters" / card.name
+        if card.name in self._folders("adapters", "*"):
+            raise RegistryError(
+                f"There is an adapter {card.name} already; choose another name."
+            )
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_safetensors(
+                folder / _ADAPTER_FILE,
+                read_safetensors(path),
+                metadata=card_header(card),
+            )
+        except OSError as error:
+            raise RegistryError(
+                f"The adapter cannot be written to {folder} ({error.strerror}); check "
+                "the permissions and the space on the disk."
+            ) from error
+        return card
+
     def load_sam(self, base: str, *, device: "torch.device") -> "Sam":
         """Load a base model by name or path, without adapters.
 
@@ -188,38 +174,15 @@ class ModelRegistry:
         CheckpointError, RegistryError
             If the file is unsafe, damaged, or not what its card says.
         """
-        return self._load_base(base, device)[0]
+        return self.load_base(base, device=device)[0]
 
-    def load(self, spec: ModelSpec, *, device: "torch.device") -> "Predictor":
-        """Load a base and its adapter, ready to predict.
-
-        Raises
-        ------
-        AdapterMismatchError
-            If the adapter was trained on another base.
-        ModelNotFoundError, CheckpointError, RegistryError
-            As `load_sam`.
-        """
-        from napari_glmedsa.adapters import load_adapter
-        from napari_glmedsa.inference import Predictor
-
-        sam, fingerprint = self._load_base(spec.base, device)
-        multimask_output = False
-        if spec.adapter is not None:
-            path = self.adapter_path(spec.adapter)
-            card = load_adapter(path, sam, base_sha256=fingerprint)
-            multimask_output = card.multimask_output
-            fingerprint = f"{fingerprint}+{sha256_file(path)}"
-        return Predictor(
-            sam, fingerprint=fingerprint, multimask_output=multimask_output
-        )
-
-    def _load_base(self, base: str, device: "torch.device") -> tuple["Sam", str]:
+    def load_base(self, base: str, *, device: "torch.device") -> "tuple[Sam, str]":
+        """Load as `load_sam`, and return also the hash that adapters name."""
         from napari_glmedsa.adapters import tensors_sha256
         from napari_glmedsa.inference import SamArchitecture, build_sam, read_weights
 
         folder = self._folders("base", "card.json").get(base)
-        card = _base_card(folder) if folder else None
+        card = read_base_card(folder) if folder else None
         path = card.path if card else Path(base)
         if not path.is_file():
             known = ", ".join(c.name for c in self.bases() if c.installed) or "none"
@@ -236,6 +199,30 @@ class ModelRegistry:
             )
         sam = build_sam(SamArchitecture.from_state_dict(tensors), tensors)
         return sam.to(device), sha256
+
+    def load(self, spec: ModelSpec, *, device: "torch.device") -> "Predictor":
+        """Load a base and its adapter, ready to predict.
+
+        Raises
+        ------
+        AdapterMismatchError
+            If the adapter was trained on another base.
+        ModelNotFoundError, CheckpointError, RegistryError
+            As `load_sam`.
+        """
+        from napari_glmedsa.adapters import load_adapter
+        from napari_glmedsa.inference import Predictor
+
+        sam, fingerprint = self.load_base(spec.base, device=device)
+        multimask_output = False
+        if spec.adapter is not None:
+            path = self.adapter_path(spec.adapter)
+            card = load_adapter(path, sam, base_sha256=fingerprint)
+            multimask_output = card.multimask_output
+            fingerprint = f"{fingerprint}+{sha256_file(path)}"
+        return Predictor(
+            sam, fingerprint=fingerprint, multimask_output=multimask_output
+        )
 
     def _folders(self, kind: str, marker: str) -> dict[str, Path]:
         """Return folders that hold `marker`, by name; the root hides the built-in."""
@@ -272,27 +259,9 @@ def write_base(
         **facts,
     }
     write_json(folder / "card.json", card)
-    return _base_card(folder)
+    return read_base_card(folder)
 
 
 def _catalogue() -> Path:
     """Return the folder of built-in models (``models/`` in a checkout)."""
     return Path(str(files("napari_glmedsa.catalogue") / "README.md")).parent
-
-
-def _base_card(folder: Path) -> BaseCard:
-    try:
-        facts = read_json(folder / "card.json")
-        return BaseCard(
-            name=folder.name,
-            path=folder / facts["file"],
-            sha256=facts["sha256"],
-            description=facts.get("description", ""),
-            licence=facts.get("licence", ""),
-            facts=facts,
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RegistryError(
-            f"The model card {folder / 'card.json'} is damaged ({error}); install the "
-            "model again or delete its folder."
-        ) from error

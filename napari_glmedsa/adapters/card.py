@@ -34,7 +34,9 @@ class AdapterCard:
     preprocess
         Input contract: image size, resize, mean, std, point order.
     training
-        Data, splits, seed, optimiser, loss, click policy.
+        Where it comes from. A run writes ``run`` and ``project`` (names), ``parent``
+        (``name`` and ``sha256`` of the adapter it went on from, or None), ``data``
+        (``sha256`` and ``counts`` per split), ``config`` and ``packages``.
     metrics
         Measured figures with their protocol.
     licence
@@ -64,6 +66,15 @@ class AdapterCard:
     def from_json(cls, fields: Mapping[str, Any]) -> "AdapterCard":
         """Rebuild a card from `to_json`."""
         return cls(**{**fields, "config": GLMedSAConfig.from_json(fields["config"])})
+
+
+def card_header(card: AdapterCard) -> dict[str, str]:
+    """Return what the header of an adapter file says, the card among it."""
+    return {
+        "format": FORMAT,
+        "format_version": str(FORMAT_VERSION),
+        "card": json.dumps(card.to_json()),
+    }
 
 
 def read_card(path: Path) -> AdapterCard:

@@ -1,8 +1,8 @@
 """Adapter files: safetensors with a card in the header, refused on a wrong base."""
 
 import hashlib
-import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,12 +10,7 @@ import torch
 from segment_anything.modeling import ImageEncoderViT, Sam
 from torch import Tensor, nn
 
-from napari_glmedsa.adapters.card import (
-    FORMAT,
-    FORMAT_VERSION,
-    AdapterCard,
-    read_card,
-)
+from napari_glmedsa.adapters.card import AdapterCard, card_header, read_card
 from napari_glmedsa.adapters.inject import (
     adapter_state_dict,
     inject_adapters,
@@ -72,12 +67,7 @@ def save_adapter(
         decoder = mask_decoder.state_dict()
         tensors |= {f"{_DECODER}{name}": tensor for name, tensor in decoder.items()}
     created = card.created or datetime.now(UTC).isoformat(timespec="seconds")
-    header = {
-        "format": FORMAT,
-        "format_version": str(FORMAT_VERSION),
-        "card": json.dumps({**card.to_json(), "created": created}),
-        "torch": torch.__version__,
-    }
+    header = {**card_header(replace(card, created=created)), "torch": torch.__version__}
     stored = {
         name: tensor.detach().to("cpu", dtype).contiguous()
         for name, tensor in tensors.items()
