@@ -103,7 +103,9 @@ def evaluate_clicks(
     """
     for case in cases:
         _same_shape(case.mask, case.image[..., 0])
-        masks = [p.mask for p in _predictions(predictor, case, n_clicks, seed)]
+        masks = [
+            p.mask for p in replay_clicks(predictor, case, n_clicks=n_clicks, seed=seed)
+        ]
         yield ImageScore(
             case.id,
             tuple(dice(mask, case.mask) for mask in masks),
@@ -112,18 +114,10 @@ def evaluate_clicks(
         )
 
 
-def summarise(scores: Sequence[ImageScore]) -> dict[str, list[float]]:
-    """Return the mean over images of each metric, a list over clicks."""
-    return {
-        metric: np.mean([getattr(score, metric) for score in scores], axis=0).tolist()
-        for metric in ("dice", "iou", "threshold_jaccard")
-    }
-
-
-def _predictions(
-    predictor: Predictor, case: Case, n_clicks: int, seed: int
+def replay_clicks(
+    predictor: Predictor, case: Case, *, n_clicks: int = 3, seed: int = 0
 ) -> Iterator[MaskPrediction]:
-    """Click in the model's input frame, as the protocol says, and predict."""
+    """Click in the model's input frame, as `PROTOCOL` says, and yield every answer."""
     embedding = predictor.encode(case.image)
     size = embedding.input_size
     target = resize(case.mask.astype(np.float32), size, order=1, anti_aliasing=True)
@@ -142,6 +136,14 @@ def _predictions(
         if click + 1 < n_clicks:
             answer = _at_input_size(predictor, prediction, size)
             prompts = simulator.refine(prompts, target, answer, rng)
+
+
+def summarise(scores: Sequence[ImageScore]) -> dict[str, list[float]]:
+    """Return the mean over images of each metric, a list over clicks."""
+    return {
+        metric: np.mean([getattr(score, metric) for score in scores], axis=0).tolist()
+        for metric in ("dice", "iou", "threshold_jaccard")
+    }
 
 
 @torch.inference_mode()

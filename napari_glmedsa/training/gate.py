@@ -1,7 +1,7 @@
 """Is the new adapter better? Old and new model on the same images and clicks."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Self
 
 Verdict = Literal["better", "not_worse", "worse", "too_few"]
@@ -93,6 +93,173 @@ class GateResult:
                 "images": images,
             }
         )
+
+
+def compare(
+    before: "Predictor",
+    after: "Predictor",
+    cases: "Iterable[Case]",
+    *,
+    n_clicks: int = 3,
+    seed: int = 0,
+    margin: float = MARGIN,
+    split: str = "test",
+    before_model: str = "",
+    after_model: str = "",
+    on_case: "Callable[[int], None] | None" = None,
+) -> GateResult:
+    """Let two models answer the same clicks and judge the difference.
+
+    Parameters
+    ----------
+    before, after
+        The old and the new model.
+    cases
+        Held-out images. Ids ``<image>#<label>`` are objects of one image, whose
+        scores are averaged: images are what is drawn again in the bootstrap.
+    n_clicks
+        Measured are the first click and this one.
+    seed
+        Of clicks and bootstrap.
+    margin
+        See `MARGIN`.
+    split, before_model, after_model
+        For the result.
+    on_case
+        Called with the number of cases done, in this thread; what it raises
+        ends the comparison.
+
+    Raises
+    ------
+    TrainingError
+        If there is no case.
+    """
+    from napari_glmedsa.evaluation import PROTOCOL, evaluate_clicks
+
+    clicks = (1,) if n_clicks == 1 else (1, n_clicks)
+    scores: dict[str, list[tuple[ImageScore, ImageScore]]] = {}
+    for number, case in enumerate(cases, start=1):
+        old, new = (
+            next(evaluate_clicks(model, [case], n_clicks=n_clicks, seed=seed))
+            for model in (before, after)
+        )
+        scores.setdefault(case.id.partition("#")[0], []).append((old, new))
+        if on_case is not None:
+            on_case(number)
+    if not scores:
+        raise TrainingError(
+            "There is no held-out image to compare the models on; annotate more."
+        )
+    images = tuple(
+        ImageComparison(
+            image,
+            _means([old for old, _ in pairs], clicks),
+            _means([new for _, new in pairs], clicks),
+        )
+        for image, pairs in scores.items()
+    )
+    gains = np.array([row.after["dice"][0] - row.before["dice"][0] for row in images])
+    interval = paired_bootstrap(gains, seed=seed)
+    verdict = _verdict(len(images), interval, margin)
+    result = GateResult(
+        n=len(images),
+        clicks=clicks,
+        before=_mean_of([row.before for row in images]),
+        after=_mean_of([row.after for row in images]),
+        difference=float(gains.mean()),
+        interval=interval,
+        margin=margin,
+        verdict=verdict,
+        activate=verdict in ("better", "not_worse"),
+        sentence="",
+        images=images,
+        before_model=before_model,
+        after_model=after_model,
+        split=split,
+        protocol={
+            **PROTOCOL,
+            "seed": seed,
+            "interval": f"95 %, bootstrap over images, {_RESAMPLES} resamples",
+        },
+    )
+    return replace(result, sentence=_sentence(result))
+
+
+def paired_bootstrap(
+    differences: NDArray[np.float64], *, seed: int = 0, n_resamples: int = _RESAMPLES
+) -> tuple[float, float]:
+    """Return the 95 % percentile interval of the mean of paired differences, (n,)."""
+    rng = np.random.default_rng(seed)
+    means = [
+        rng.choice(differences, len(differences)).mean() for _ in range(n_resamples)
+    ]
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _verdict(n: int, interval: tuple[float, float], margin: float) -> Verdict:
+    if n < FEWEST_IMAGES:
+        return "too_few"
+    if interval[0] > 0:
+        return "better"
+    return "not_worse" if interval[0] >= -margin else "worse"
+
+
+def _sentence(result: GateResult) -> str:
+    old, new = result.before["dice"][0], result.after["dice"][0]
+    low, high = result.interval
+    images = "image" if result.n == 1 else "images"
+    numbers = (
+        f"on {result.n} held-out {images}, mean Dice after one click went from "
+        f"{old:.3f} to {new:.3f} (difference {result.difference:+.3f}, 95 % interval "
+        f"{low:+.3f} to {high:+.3f})"
+    )
+    if result.verdict == "too_few":
+        text = (
+            f"Too few images to judge: {numbers}, and at least {FEWEST_IMAGES} images "
+            "are needed for this to mean something."
+        )
+    elif result.verdict == "better":
+        text = f"The new model is better: {numbers}."
+    elif result.verdict == "not_worse":
+        text = (
+            f"The new model is about as good as the old one: {numbers}; a loss of up "
+            f"to {result.margin:g} counts as equal."
+        )
+    elif high < 0:
+        text = f"The new model is worse: {numbers}."
+    else:
+        text = (
+            f"The new model may be worse: {numbers}, and more than {result.margin:g} "
+            "may be lost."
+        )
+    if result.split == "test":
+        return text
+    return (
+        f"{text} These are the validation images that chose the best epoch, as there "
+        "is no test part yet, so the new model looks a little better than it is."
+    )
+
+
+def _means(
+    scores: "Sequence[ImageScore]", clicks: tuple[int, ...]
+) -> dict[str, tuple[float, ...]]:
+    """Return each metric after each of `clicks`, the mean over an image's objects."""
+    return _mean_of(
+        [
+            {name: tuple(getattr(s, name)[c - 1] for c in clicks) for name in METRICS}
+            for s in scores
+        ]
+    )
+
+
+def _mean_of(
+    rows: Sequence[Mapping[str, tuple[float, ...]]],
+) -> dict[str, tuple[float, ...]]:
+    return {
+        name: tuple(np.mean([row[name] for row in rows], axis=0).tolist())
+        for name in METRICS
+    }
 
 
 def _tuples(values: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, ...]]:

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor
 
 T = TypeVar("T")
@@ -25,6 +25,19 @@ class Processes:
     def count(self) -> int:
         """How many there are."""
         return int(self._accelerator.num_processes)
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this one writes files; the others help."""
+        return bool(self._accelerator.is_main_process)
+
+    def tell(self, item: T) -> T:
+        """Return what the main process has passed, in every process."""
+        if self.count == 1:
+            return item
+        items = [item]
+        broadcast_object_list(items)
+        return items[0]
 
     @property
     def device(self) -> torch.device:
