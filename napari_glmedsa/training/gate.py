@@ -1,8 +1,17 @@
 """Is the new adapter better? Old and new model on the same images and clicks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_glmedsa.errors import TrainingError
+
+if TYPE_CHECKING:  # torch comes with the models, after the window is open
+    from napari_glmedsa.evaluation import Case, ImageScore
+    from napari_glmedsa.inference import Predictor
 
 Verdict = Literal["better", "not_worse", "worse", "too_few"]
 
