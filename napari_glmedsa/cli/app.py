@@ -13,6 +13,7 @@ from napari_glmedsa.cli.demo import demo
 from napari_glmedsa.cli.doctor import doctor
 from napari_glmedsa.cli.evaluate import evaluate
 from napari_glmedsa.cli.predict import predict
+from napari_glmedsa.cli.project import project
 from napari_glmedsa.cli.terminal import complain
 from napari_glmedsa.errors import GLMedSAError
 
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 for command in (demo, predict, evaluate, doctor):
     app.command(no_args_is_help=command in (predict, evaluate))(command)
+app.add_typer(project)
 
 
 def _show_version(asked: bool) -> None:

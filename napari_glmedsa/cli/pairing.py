@@ -39,10 +39,11 @@ def pair_by_stem(images: Path, masks: Path) -> Pairing:
     photographs = _by_stem(images_in(images))
     plain: dict[str, list[Path]] = {}
     suffixed: dict[str, list[Path]] = {}
+    taken = set(photographs.values())
     for path in image_files(masks):
         if path.stem.lower().endswith(MASK_ENDING):
             suffixed.setdefault(path.stem[: -len(MASK_ENDING)], []).append(path)
-        elif path not in photographs.values():  # one folder may hold both
+        elif path not in taken:  # one folder may hold both
             plain.setdefault(path.stem, []).append(path)
 
     pairing = Pairing()

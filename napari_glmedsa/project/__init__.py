@@ -2,7 +2,7 @@
 
 from napari_glmedsa.project.annotations import Provenance
 from napari_glmedsa.project.folder import SCHEMA_VERSION
-from napari_glmedsa.project.photographs import ImageRecord
+from napari_glmedsa.project.photographs import ImageRecord, image_id
 from napari_glmedsa.project.project import AnnotationProject
 from napari_glmedsa.project.splits import FRACTIONS, SPLITS, Split
 
@@ -14,4 +14,5 @@ __all__ = [
     "ImageRecord",
     "Provenance",
     "Split",
+    "image_id",
 ]

@@ -204,6 +204,10 @@ class AnnotationProject:
             return [image for image, own in self.splits().items() if own == split]
         return [record.id for record in self._annotated_records()]
 
+    def is_annotated(self, image_id: str) -> bool:
+        """Say whether an image is there and has a mask."""
+        return bool(self._record(image_id) and self._annotation(image_id))
+
     def splits(self) -> dict[str, Split]:
         """Return the split of every annotated image, ids in ascending order.
 
