@@ -1,6 +1,7 @@
 """Parts of the docks: pickers, a row of buttons, a paragraph, a progress bar."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from magicgui.widgets import ComboBox, Container, Label, ProgressBar, PushButton, Widget
 from napari.components import ViewerModel
@@ -20,6 +21,18 @@ PROGRESS_HEIGHT = 8
 LEADING = 5
 
 DISCLAIMER = "Research software, not a medical device."
+
+
+class Picker(Protocol):
+    """A box with a label: magicgui's `ComboBox`, and what looks like it."""
+
+    @property
+    def label(self) -> str:
+        """What the box is about."""
+
+    @property
+    def native(self) -> QWidget:
+        """The box."""
 
 
 def image_picker(viewer: ViewerModel) -> ComboBox:
@@ -48,10 +61,17 @@ def model_picker(specs: Sequence[ModelSpec]) -> ComboBox:
     """Return a picker of models; the value is a ModelSpec."""
     picker = ComboBox(
         label="Model",
-        choices=[(_model_name(spec), spec) for spec in specs],
         tooltip="Another model keeps your clicks and answers them anew",
     )
+    offer_models(picker, specs)
     return narrow(picker)
+
+
+def offer_models(picker: ComboBox, specs: Sequence[ModelSpec]) -> None:
+    """Offer the models there are now; the picked one stays picked if it is there."""
+    choices = [(_model_name(spec), spec) for spec in specs]
+    # As a function: a list would be forgotten when napari moves the dock.
+    picker.choices = lambda _: choices
 
 
 def device_picker() -> ComboBox:
@@ -75,7 +95,7 @@ def find_devices(_: Job) -> list[str]:
 
 def offer_devices(picker: ComboBox, names: Sequence[str]) -> None:
     """Offer the devices that this computer turned out to have."""
-    picker.choices = [AUTO, *names]
+    picker.choices = lambda _: [AUTO, *names]
 
 
 def button_row(*buttons: PushButton) -> Container[PushButton]:
@@ -89,7 +109,7 @@ def button_row(*buttons: PushButton) -> Container[PushButton]:
     return row
 
 
-def picker_rows(*pickers: ComboBox) -> QWidget:
+def picker_rows(*pickers: Picker) -> QWidget:
     """Return pickers one below the other, with their labels in a column."""
     rows = QWidget()
     layout = QFormLayout(rows)
@@ -125,13 +145,17 @@ def progress_bar() -> ProgressBar:
 
 def narrow(picker: ComboBox) -> ComboBox:
     """Let a long name be cut rather than make the dock wide."""
-    box: QComboBox = picker.native
+    narrow_box(picker.native)
+    return picker
+
+
+def narrow_box(box: QComboBox) -> None:
+    """Do to a box of Qt's what `narrow` does."""
     box.setSizeAdjustPolicy(
         QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
     )
     box.setMinimumContentsLength(12)
     box.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    return picker
 
 
 def _model_name(spec: ModelSpec) -> str:

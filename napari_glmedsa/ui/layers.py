@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from napari.components import ViewerModel
 from napari.layers import Image, Layer
 
+from napari_glmedsa.project import Provenance
 from napari_glmedsa.ui import convert
 from napari_glmedsa.ui.clicks import ClicksLayer
 from napari_glmedsa.ui.companion import TRANSFORM
@@ -45,6 +46,11 @@ class LayerTrio:
         for name in TRANSFORM:
             getattr(image.events, name).connect(self._on_image_moved)
 
+    @property
+    def in_viewer(self) -> bool:
+        """Whether the image is still there."""
+        return self.image in self._viewer.layers
+
     def show(self, prediction: MaskPrediction) -> None:
         """Draw a prediction as the current object.
 
@@ -67,8 +73,13 @@ class LayerTrio:
         self.mask.clear_object()
         self._start_object()
 
-    def accept(self) -> int:
+    def accept(self, provenance: Provenance | None = None) -> int:
         """Keep the current object and start the next one, without clicks.
+
+        Parameters
+        ----------
+        provenance : Provenance, optional
+            Where it came from.
 
         Returns
         -------
@@ -76,7 +87,7 @@ class LayerTrio:
             Label of the object that was kept.
         """
         # The mask goes first: without clicks, the current object is cleared.
-        accepted = self.mask.accept_object()
+        accepted = self.mask.accept_object(provenance)
         self._start_object()
         return accepted
 

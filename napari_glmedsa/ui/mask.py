@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 
 # napari imports these at the first Points and Labels layers of a session, which takes a
@@ -12,8 +16,11 @@ import skimage.color.colorconv  # noqa: F401
 from napari.layers import Labels
 from napari.utils.colormaps import CyclicLabelColormap
 from numpy.typing import NDArray
+from psygnal import Signal
 
+from napari_glmedsa.project import Provenance
 from napari_glmedsa.ui import convert
+from napari_glmedsa.ui.accepted import AcceptedObject, bounding_box
 from napari_glmedsa.ui.companion import OURS, CompanionLayer
 from napari_glmedsa.ui.styles import (
     FILL_OPACITY,
@@ -27,7 +34,20 @@ from napari_glmedsa.ui.styles import (
 class MaskLayer(CompanionLayer[Labels]):
     """Labels 1, 2, ... are lesions, 0 is skin; one of them is being clicked."""
 
+    painted = Signal()
+    """The user changed pixels by hand."""
+
     kind = Labels
+    _drawn: NDArray[np.bool_] | None = None  # the model's, of the current object
+
+    @property
+    def objects(self) -> dict[int, AcceptedObject]:
+        """What is known of accepted objects, by label; it lives with the layer."""
+        if self.layer is None:
+            return {}
+        known: dict[int, AcceptedObject]
+        known = self.layer.metadata[OURS].setdefault("objects", {})
+        return known
 
     @property
     def object_id(self) -> int:
@@ -52,36 +72,82 @@ class MaskLayer(CompanionLayer[Labels]):
         drawn = data == self.object_id
         wanted = mask & (drawn | (data == 0))
         # Only what changed is written: a photograph has millions of pixels.
-        box = _bounding_box(drawn != wanted)
+        box = bounding_box(drawn != wanted)
         if box is not None:
             part, was, becomes = data[box], drawn[box], wanted[box]
             part[was & ~becomes] = 0
             part[becomes] = self.object_id
             self.ensure().refresh(extent=False)
+        self._drawn = wanted
 
     def clear_object(self) -> None:
         """Remove the current object."""
         if self.layer is not None:
             self.draw(np.zeros(self.layer.data.shape, dtype=bool))
+            self._drawn = None
 
-    def accept_object(self) -> int:
+    def accept_object(self, provenance: Provenance | None = None) -> int:
         """Keep the current object for good: from now on clicks change the next one.
+
+        Parameters
+        ----------
+        provenance : Provenance, optional
+            Where it came from.
 
         Returns
         -------
         int
             Label of the object that was kept.
         """
-        layer, accepted = self.ensure(), self.object_id
-        # Labels that the user painted by hand are taken, too.
-        layer.metadata[OURS]["object"] = max(int(layer.data.max()), accepted) + 1
-        layer.selected_label = self.object_id
+        self.ensure()
+        accepted = self.object_id
+        known = AcceptedObject.cut_out(self._drawn, provenance or Provenance())
+        self.objects[accepted] = known
+        self._start_next_object()
         return accepted
+
+    def show_accepted(self, found: Sequence[AcceptedObject]) -> None:
+        """Show objects that were accepted elsewhere, under labels of their own.
+
+        Pixels of objects accepted here stay theirs; the one in the making gives way.
+        """
+        layer, current = self.ensure(), self.object_id
+        in_the_making = self.object_area > 0
+        for one in found:
+            part = layer.data[one.box]
+            free = (part == 0) | (part == current) if in_the_making else part == 0
+            pixels = one.pixels & free
+            if not pixels.any():
+                continue
+            label = self._next_label() if in_the_making else self.object_id
+            part[pixels] = label
+            self.objects[label] = replace(one, pixels=pixels)
+            if not in_the_making:
+                self._start_next_object()
+            elif self._drawn is not None:
+                self._drawn[one.box][pixels] = False
+        layer.refresh(extent=False)
 
     def union(self) -> NDArray[np.bool_] | None:
         """Return the mask of all objects, (H, W) bool, or None if there is none."""
         layer = self.layer
         return None if layer is None or not layer.data.any() else layer.data > 0
+
+    def _next_label(self) -> int:
+        # Labels that the user painted by hand are taken, too.
+        return max(int(self.ensure().data.max()), self.object_id) + 1
+
+    def _start_next_object(self) -> None:
+        layer, self._drawn = self.ensure(), None
+        layer.metadata[OURS]["object"] = self._next_label()
+        layer.selected_label = self.object_id
+
+    def _connect(self, layer: Labels) -> None:
+        layer.events.paint.connect(self._on_painted)
+        layer.events.data.connect(self._on_painted)
+
+    def _on_painted(self, event: Any) -> None:
+        self.painted.emit()
 
     def _make(self) -> Labels:
         height, width = convert.image_size(self._image)
@@ -101,11 +167,3 @@ class MaskLayer(CompanionLayer[Labels]):
     def _is_usable(self, layer: Labels) -> bool:
         size = convert.image_size(self._image)
         return isinstance(layer.data, np.ndarray) and layer.data.shape == size
-
-
-def _bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, slice] | None:
-    """Return the smallest slices (rows, cols) with every True in them."""
-    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
-        return None
-    return slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1)

@@ -18,8 +18,13 @@ SUFFIX = "_segmentation.png"
 
 def suggested_path(image: Image) -> Path:
     """Return the ISIC name of the mask, beside the file that the image came from."""
-    source = Path(image.source.path or image.name)
+    source = _source(image)
     return source.with_name(source.stem + SUFFIX)
+
+
+def source_name(image: Image) -> str:
+    """Return the name of the file that the image came from, without its folder."""
+    return _source(image).name
 
 
 def ask_where(image: Image, parent: QWidget) -> Path | None:
@@ -41,3 +46,7 @@ def write(path: Path, mask: NDArray[np.bool_], _: Job) -> Path:
 def say_saved(path: Path) -> None:
     """Tell the user that the file is there."""
     show_info(f"Saved {path}")
+
+
+def _source(image: Image) -> Path:
+    return Path(image.source.path or image.name)

@@ -1,14 +1,13 @@
 """What one sees of the "Segment" dock: pickers, buttons, progress and words."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from magicgui.widgets import Container, PushButton, Widget
 from napari.components import ViewerModel
 
-from napari_glmedsa.registry import ModelSpec
 from napari_glmedsa.session import SessionState
 from napari_glmedsa.ui import forms
+from napari_glmedsa.ui.project_picker import ProjectPicker
 from napari_glmedsa.ui.styles import BACKGROUND, LESION
 
 _BUSY = {
@@ -16,6 +15,8 @@ _BUSY = {
     SessionState.ENCODING: "Reading the photograph.",
 }
 
+
+ACCEPT, SAVE_AGAIN = "Accept", "Save to project"
 
 MIN_WIDTH = 300
 """Pixels in which every word fits."""
@@ -43,6 +44,10 @@ class View:
         Whether there is any object to save.
     problem : str
         One sentence, if something went wrong.
+    project : str
+        One sentence about the project that accepted masks go into.
+    project_lacks : bool
+        Whether the project lacks accepted objects of this image.
     """
 
     state: SessionState
@@ -54,6 +59,13 @@ class View:
     quality: float | None = None
     has_mask: bool = False
     problem: str = ""
+    project: str = ""
+    project_lacks: bool = False
+
+    @property
+    def accept_saves(self) -> bool:
+        """Whether nothing is to be accepted, but something accepted to be saved."""
+        return self.area == 0 and self.project_lacks
 
 
 class SegmentForm(Container[Widget]):
@@ -63,14 +75,13 @@ class SegmentForm(Container[Widget]):
     ----------
     viewer : ViewerModel
         Whose image layers are offered.
-    specs : sequence of ModelSpec
-        The models offered.
     """
 
-    def __init__(self, viewer: ViewerModel, specs: Sequence[ModelSpec]) -> None:
+    def __init__(self, viewer: ViewerModel) -> None:
         self.image = forms.image_picker(viewer)
-        self.model = forms.model_picker(specs)
+        self.model = forms.model_picker(())
         self.device = forms.device_picker()
+        self.project = ProjectPicker()
         self.progress = forms.progress_bar()
         self.hint = forms.paragraph(lines=2)
         self.lesion_button = PushButton(
@@ -88,11 +99,14 @@ class SegmentForm(Container[Widget]):
         )
         self.result = forms.paragraph(lines=2)
         self.accept_button = PushButton(
-            text="Accept", tooltip="Keep this outline and start the next lesion"
+            text=ACCEPT,
+            tooltip="Keep this outline, in the project if there is one, and start the "
+            "next lesion",
         )
         self.save_button = PushButton(
             text="Save mask…", tooltip="Write all lesions as a black and white PNG"
         )
+        self.project_status = forms.paragraph(lines=2)
         for button in (self.lesion_button, self.background_button):
             button.native.setCheckable(True)
         super().__init__(
@@ -103,12 +117,13 @@ class SegmentForm(Container[Widget]):
                 forms.button_row(self.undo_button, self.clear_button),
                 self.result,
                 forms.button_row(self.accept_button, self.save_button),
+                self.project_status,
                 forms.paragraph(forms.DISCLAIMER),
             ],
             labels=False,
         )
         # magicgui would give every label its own width.
-        rows = forms.picker_rows(self.image, self.model, self.device)
+        rows = forms.picker_rows(self.image, self.model, self.device, self.project)
         self.native.layout().insertWidget(0, rows)
         self.native.setMinimumWidth(MIN_WIDTH)
 
@@ -127,10 +142,12 @@ class SegmentForm(Container[Widget]):
         self.lesion_button.enabled = self.background_button.enabled = view.has_image
         self.undo_button.enabled = view.n_clicks > 0
         self.clear_button.enabled = view.n_clicks > 0 or view.area > 0
-        self.accept_button.enabled = view.area > 0
+        self.accept_button.enabled = view.area > 0 or view.accept_saves
+        self.accept_button.text = SAVE_AGAIN if view.accept_saves else ACCEPT
         self.save_button.enabled = view.has_mask
         self.hint.value = view.problem or _hint(view)
         self.result.value = _result(view)
+        self.project_status.value = view.project
 
     def show_progress(self, done: int, depth: int) -> None:
         """Show how far the encoder has come through the image."""

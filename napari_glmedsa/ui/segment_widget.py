@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import napari.viewer
 from magicgui.widgets import Container, Widget
-from napari.layers import Image
 from napari.utils.notifications import show_error, show_warning
 
 from napari_glmedsa.errors import GLMedSAError, PromptError
 from napari_glmedsa.jobs import JobQueue
+from napari_glmedsa.recent import RecentProjects
 from napari_glmedsa.registry import ModelRegistry, default_root
 from napari_glmedsa.session import JOB_CHAIN, SegmentationSession
 from napari_glmedsa.ui import convert, forms, saving
+from napari_glmedsa.ui.accepted import provenance
+from napari_glmedsa.ui.followed_image import FollowedImage
 from napari_glmedsa.ui.layers import LayerTrio
 from napari_glmedsa.ui.main_thread import MainThread
+from napari_glmedsa.ui.model_choice import ModelChoice
+from napari_glmedsa.ui.project_link import ProjectLink
 from napari_glmedsa.ui.segment_form import SegmentForm, View
 from napari_glmedsa.ui.styles import BACKGROUND, LESION
 
@@ -43,29 +46,40 @@ class SegmentWidget(Container[Widget]):
     def __init__(
         self, viewer: napari.viewer.Viewer, registry: ModelRegistry | None = None
     ) -> None:
-        self._viewer = viewer
         self._closed = False
-        self._image: Image | None = None
-        self._trio: LayerTrio | None = None
-        self._trios: dict[Hashable, LayerTrio] = {}
         self._asked: tuple[bytes, bytes] = (b"", b"")
         self._answer: MaskPrediction | None = None
+        self._answered_by = ""
         self._unanswered = self._accept_when_answered = False
         self._problem = ""
 
         registry = registry or ModelRegistry(default_root())
-        self.form = SegmentForm(viewer, registry.specs())
-        super().__init__(widgets=[self.form], labels=False)
+        self.form = form = SegmentForm(viewer)
+        super().__init__(widgets=[form], labels=False)
         self.margins = (0, 0, 0, 0)
         self._main_thread = MainThread(self.native)
         self._jobs = JobQueue(JOB_CHAIN)
         self.session = SegmentationSession(registry, self._jobs)
-        self._connect()
         # The first job imports torch, while the user still looks for the photograph.
-        offer = partial(forms.offer_devices, self.form.device)
+        offer = partial(forms.offer_devices, form.device)
         self._in_background("devices", forms.find_devices, offer)
-        self._on_model_picked()
-        self._sync_image_later()
+        self._models = ModelChoice(form.model, registry, parent=self.native)
+        self._followed = FollowedImage(viewer, form.image, self._main_thread)
+        self._project = ProjectLink(
+            form.project,
+            RecentProjects(registry.root),
+            jobs=self._jobs,
+            main_thread=self._main_thread,
+        )
+        self._connect()
+        self._models.update()
+        if form.model.value is None:
+            self._on_model_picked()
+        self._followed.follow_later()
+
+    @property
+    def _trio(self) -> LayerTrio | None:
+        return self._followed.trio
 
     def reset_choices(self, *_: object) -> None:
         """Offer the image layers that the viewer has now."""
@@ -87,7 +101,15 @@ class SegmentWidget(Container[Widget]):
         session.embedding_progress.connect(queued(form.show_progress))
         session.mask_predicted.connect(queued(self._on_mask))
         session.failed.connect(queued(self._on_failed))
-        form.image.changed.connect(self._sync_image_later)
+        self._followed.left.connect(self._on_image_left)
+        self._followed.entered.connect(self._on_image_entered)
+        self._followed.started.connect(self._on_image_started)
+        self._followed.changed.connect(self._refresh)
+        self._followed.layer_removed.connect(self._on_layer_removed)
+        self._followed.failed.connect(self._on_failed)
+        self._models.failed.connect(self._on_failed)
+        self._models.watch.changed.connect(self._project.offer_recent)
+        self._project.changed.connect(self._refresh)
         form.model.changed.connect(self._on_model_picked)
         form.device.changed.connect(self._on_model_picked)
         form.lesion_button.changed.connect(partial(self._click_next, LESION))
@@ -96,7 +118,6 @@ class SegmentWidget(Container[Widget]):
         form.clear_button.changed.connect(self._on_clear_pressed)
         form.accept_button.changed.connect(self._on_accept_pressed)
         form.save_button.changed.connect(self._on_save_pressed)
-        self._viewer.layers.events.removed.connect(self._on_layer_removed)
         self.native_parent_changed.connect(self._on_parent_changed)
         self.native.destroyed.connect(self._close)
 
@@ -106,70 +127,27 @@ class SegmentWidget(Container[Widget]):
             key, run, on_done=queued(on_done), on_error=queued(self._on_failed)
         )
 
-    # Which image: the picker says it, and one event later we follow. At once would be
-    # too early: napari may be in the middle of removing one layer after another.
+    # One image after the other
 
-    def _sync_image_later(self) -> None:
-        self._main_thread.call(self._sync_image)
-
-    def _sync_image(self) -> None:
-        picked: Image | None = self.form.image.value
-        if picked is not None and picked not in self._viewer.layers:
-            picked = None
-        if picked is not self._image:
-            self._take(picked)
-
-    def _take(self, image: Image | None) -> None:
-        previous = self._trio
-        self._leave_image()
-        self._image = image
-        if image is not None:
-            try:
-                known = self._trios.get(image.unique_id)
-                trio = known or LayerTrio(self._viewer, image)
-            except GLMedSAError as error:
-                self._on_failed(error)
-            else:
-                self._trios[image.unique_id] = self._trio = trio
-                self._enter_image(trio, previous)
-        self._refresh()
-
-    def _leave_image(self) -> None:
+    def _on_image_left(self) -> None:
         if self._trio is not None:
+            self._project.leave()
             self._trio.clicks.changed.disconnect(self._on_clicks)
             self._trio.clicks.next_label_changed.disconnect(self._refresh)
-            self._trio.image.events.data.disconnect(self._on_image_data)
-        self._trio, self._problem = None, ""
+        self._problem = ""
         self._answer, self._accept_when_answered = None, False
         self.session.set_image(None)
 
-    def _enter_image(self, trio: LayerTrio, previous: LayerTrio | None) -> None:
+    def _on_image_entered(self, trio: LayerTrio) -> None:
         trio.clicks.changed.connect(self._on_clicks)
         trio.clicks.next_label_changed.connect(self._refresh)
-        trio.image.events.data.connect(self._on_image_data)
-        trio.clicks.activate()
-        if previous is not None:
-            trio.replace(previous)
-        # napari takes its time for each new layer: one by one, the window stays alive.
-        self._main_thread.call(partial(self._start, trio))
 
-    def _start(self, trio: LayerTrio) -> None:
-        if trio is self._trio and trio.image in self._viewer.layers:
-            trio.mask.ensure()
-            self.session.set_image(trio.pixels)
-            self._ask(trio.clicks.prompts())
+    def _on_image_started(self, trio: LayerTrio) -> None:
+        self._project.follow(trio)  # what is known is there before it is encoded
+        self.session.set_image(trio.pixels)
+        self._ask(trio.clicks.prompts())
 
-    def _on_image_data(self, event: object) -> None:
-        if self._trio is not None:  # the layer holds another photograph now
-            self._trios.pop(self._trio.image.unique_id)
-            self._take(self._trio.image)
-
-    def _on_layer_removed(self, event: Any) -> None:
-        self._trios.pop(event.value.unique_id, None)
-        self._sync_image_later()
-        self._main_thread.call(self._on_clicks_or_mask_removed)
-
-    def _on_clicks_or_mask_removed(self) -> None:
+    def _on_layer_removed(self) -> None:
         if self._trio is not None:
             # Without its clicks a mask stays what it is, until somebody clicks again.
             if self._trio.clicks.layer is None:
@@ -209,6 +187,7 @@ class SegmentWidget(Container[Widget]):
     def _on_mask(self, prediction: MaskPrediction) -> None:
         if self._trio is not None and self.session.is_current(prediction):
             self._answer, self._unanswered = prediction, False
+            self._answered_by = str(self.form.model.value)
             self._trio.show(prediction)
             if self._accept_when_answered:
                 self._on_accept_pressed()
@@ -240,13 +219,20 @@ class SegmentWidget(Container[Widget]):
             self._refresh()
 
     def _on_accept_pressed(self) -> None:
-        if self._trio is None or not self._trio.mask.object_area:
+        if self._trio is None:
+            return
+        if not self._trio.mask.object_area:
+            if self._project.is_behind:  # a save failed, or somebody painted since
+                self._project.save()
             return
         # What the newest click changes belongs to what is accepted.
         self._accept_when_answered = self._unanswered
         if not self._unanswered:
-            self._trio.accept()
+            prompts = self._answer.prompts if self._answer else None
+            who, model = self._project.annotator, self._answered_by
+            self._trio.accept(provenance(prompts, model=model, annotator=who))
             self._answer = None
+            self._project.keep()
             self._refresh()
 
     def _on_save_pressed(self) -> None:
@@ -268,7 +254,8 @@ class SegmentWidget(Container[Widget]):
             return
         trio, state = self._trio, self.session.state
         if trio is None:
-            self.form.show_view(View(state, problem=self._problem))
+            view = View(state, problem=self._problem, project=self._project.status)
+            self.form.show_view(view)
             return
         area = trio.mask.object_area
         view = View(
@@ -281,6 +268,8 @@ class SegmentWidget(Container[Widget]):
             quality=self._answer.iou_prediction if self._answer else None,
             has_mask=area > 0 or trio.mask.union() is not None,
             problem=self._problem,
+            project=self._project.status,
+            project_lacks=self._project.is_behind,
         )
         self.form.show_view(view)
 
@@ -295,6 +284,5 @@ class SegmentWidget(Container[Widget]):
     def _close(self) -> None:
         if not self._closed:
             self._closed = True
-            self._leave_image()
-            self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
+            self._followed.close()
             self.session.close()

@@ -8,7 +8,7 @@ from napari.utils.notifications import notification_manager
 
 from napari_glmedsa.images import read_mask
 from napari_glmedsa.inference import Predictor, Prompts
-from napari_glmedsa.registry import ModelSpec
+from napari_glmedsa.registry import ModelRegistry, ModelSpec
 from napari_glmedsa.samples import draw_lesion
 from napari_glmedsa.session import SessionState
 from napari_glmedsa.ui.segment_widget import SegmentWidget
@@ -20,16 +20,18 @@ SIZE = (96, 128)
 CLICK = (48.0, 64.0)
 
 
-class TinyModels:
+class TinyModels(ModelRegistry):
     """A registry without the built-in model, whose loading can be held up."""
 
     def __init__(self, registry) -> None:
+        super().__init__(registry.root)
         self._load = registry.load
         self.opened = threading.Event()
         self.opened.set()
 
     def specs(self) -> list[ModelSpec]:
-        return [ModelSpec("sam_tiny", "tiny_adapter"), ModelSpec("sam_tiny")]
+        own = [spec for spec in super().specs() if spec.base == "sam_tiny"]
+        return sorted(own, key=lambda spec: spec.adapter is None)
 
     def load(self, spec, *, device) -> Predictor:
         assert self.opened.wait(LONG / 1000)

@@ -1,0 +1,268 @@
+"""What ties the dock to the project that accepted masks go into."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from napari.utils.notifications import show_error
+from psygnal import Signal
+
+from napari_glmedsa.errors import GLMedSAError
+from napari_glmedsa.jobs import Job, JobQueue
+from napari_glmedsa.recent import RecentProjects
+from napari_glmedsa.ui.accepted import AcceptedObjects
+from napari_glmedsa.ui.companion import OURS
+from napari_glmedsa.ui.layers import LayerTrio
+from napari_glmedsa.ui.main_thread import MainThread
+from napari_glmedsa.ui.project_desk import Bookmarks, Entry, Photograph, ProjectDesk
+from napari_glmedsa.ui.project_picker import ProjectPicker
+from napari_glmedsa.ui.saving import source_name
+
+PATIENCE = 60.0
+"""Seconds that a napari which is being closed waits for the worker to save a mask."""
+
+
+class ProjectLink:
+    """Saves the accepted objects of an image and brings back those saved earlier.
+
+    The worker does all that touches the project. A save that fails loses nothing: the
+    mask stays on the screen, and `is_behind` until it has been saved.
+
+    Parameters
+    ----------
+    picker : ProjectPicker
+        Where the user chooses.
+    recent : RecentProjects
+        What is remembered over restarts.
+    jobs : JobQueue
+        The worker; it finishes a save even when the dock is closed.
+    main_thread : MainThread
+        Where answers are wanted.
+    """
+
+    changed = Signal()
+    """The status changed, or the objects on the screen did."""
+
+    def __init__(
+        self,
+        picker: ProjectPicker,
+        recent: RecentProjects,
+        *,
+        jobs: JobQueue,
+        main_thread: MainThread,
+    ) -> None:
+        self.status = ""
+        self._picker, self._recent = picker, recent
+        self._jobs, self._main_thread = jobs, main_thread
+        self._desk: ProjectDesk | None = None
+        self._trio: LayerTrio | None = None
+        self._n_saves = 0
+        picker.opened.connect(self.open)
+        picker.created.connect(self.create)
+        picker.closed.connect(self.close_project)
+        picker.signed.connect(self._on_signed)
+        self.offer_recent()
+        if (latest := recent.current()) is not None:
+            self.open(latest)
+
+    @property
+    def annotator(self) -> str:
+        """Who accepts."""
+        return self._recent.annotator()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the project lacks what was accepted on this image."""
+        return self._trio is not None and self._lacks(self._trio)
+
+    # Which project
+
+    def offer_recent(self) -> None:
+        """Offer the projects that were used recently, in this dock or elsewhere."""
+        self._picker.offer(self._recent.paths(), annotator=self.annotator)
+
+    def open(self, folder: Path) -> None:
+        """Save into the project in a folder from now on."""
+        desk = ProjectDesk(folder.absolute())
+        self._submit("open project", lambda _: desk.open(), partial(self._use, desk))
+
+    def create(self, folder: Path) -> None:
+        """Save into a new project from now on."""
+        desk = ProjectDesk(folder.absolute())
+        self._submit("open project", lambda _: desk.create(), partial(self._use, desk))
+
+    def close_project(self) -> None:
+        """Save nowhere from now on."""
+        self._jobs.cancel("open project")
+        self._desk = None
+        self._recent.lay_aside()
+        self._picker.show_project(None)
+        self._say("")
+
+    def _use(self, desk: ProjectDesk, entry: Entry) -> None:
+        self._desk = desk
+        self._recent.add(desk.folder)
+        self.offer_recent()
+        self._picker.show_project(desk.folder)
+        self._say(_saving_into(entry))
+        self._meet()
+
+    def _on_signed(self, name: str) -> None:
+        self._recent.set_annotator(name)
+        self.offer_recent()
+
+    # What is in it
+
+    def follow(self, trio: LayerTrio) -> None:
+        """Keep the accepted objects of this image from now on."""
+        self.leave()
+        self._trio = trio
+        trio.mask.painted.connect(self._on_painted)
+        self._meet()
+
+    def leave(self) -> None:
+        """Save what was painted on accepted objects, and let go of the image."""
+        if self._trio is not None:
+            if self._lacks(self._trio):
+                self.save()
+            self._trio.mask.painted.disconnect(self._on_painted)
+            self._trio = None
+
+    def keep(self) -> None:
+        """Save the objects of the image, of which one was accepted just now."""
+        if self._trio is not None:
+            _bookmarks(self._trio).version += 1
+            self.save()
+
+    def save(self) -> None:
+        """Save the accepted objects of the image."""
+        trio, desk = self._trio, self._desk
+        if trio is not None and desk is not None and trio.mask.layer is not None:
+            photograph = self._photograph(trio)
+            version = photograph.bookmarks.version
+            self._say(f"Saving to {desk.folder.name}…")
+            # A key of its own: no save ever replaces another.
+            self._n_saves += 1
+            self._submit(
+                f"save {self._n_saves}",
+                to_the_end(lambda _: desk.save(photograph)),
+                partial(self._on_saved, trio, version),
+            )
+
+    def _meet(self) -> None:
+        """Bring image and project together, whichever of them is new."""
+        if self._trio is None or self._desk is None:
+            return
+        if self._lacks(self._trio):
+            self.save()
+            return
+        desk, trio = self._desk, self._trio
+        photograph = self._photograph(trio)
+        self._submit(
+            "look up",
+            lambda _: desk.look_up(photograph),
+            partial(self._on_looked_up, trio),
+        )
+
+    def _on_saved(self, trio: LayerTrio, version: int, entry: Entry) -> None:
+        if trio.in_viewer:
+            _bookmarks(trio).saved[entry.folder] = version
+        words = f"Saved to {entry.name} ({entry.n_annotated} annotated)."
+        if entry.n_replaced:
+            words += f" Outlines replaced: {entry.n_replaced}."
+        self._take_over(trio, entry, words)
+
+    def _on_looked_up(self, trio: LayerTrio, entry: Entry) -> None:
+        self._take_over(trio, entry, _saving_into(entry))
+
+    def _take_over(self, trio: LayerTrio, entry: Entry, words: str) -> None:
+        """Show what the project had and the screen had not."""
+        if self._desk is None or entry.folder != self._desk.folder:
+            return
+        if trio.in_viewer and entry.place is not None:
+            if entry.missing:
+                trio.mask.show_accepted(entry.missing)
+                number = len(entry.missing)
+                lesions = "1 lesion" if number == 1 else f"{number} lesions"
+                words = f"{lesions} came back from {entry.name}."
+            if not entry.n_replaced:
+                _bookmarks(trio).seen[entry.place] = entry.state
+        self._say(words)
+
+    def _on_painted(self) -> None:
+        if self._trio is not None and self._trio.mask.objects:
+            _bookmarks(self._trio).version += 1
+            self.changed.emit()
+
+    def _lacks(self, trio: LayerTrio) -> bool:
+        if self._desk is None or trio.mask.layer is None:
+            return False
+        marks = _bookmarks(trio)
+        return marks.saved.get(self._desk.folder, 0) != marks.version
+
+    def _photograph(self, trio: LayerTrio) -> Photograph:
+        accepted = AcceptedObjects(
+            trio.mask.ensure().data.copy(),  # the user goes on while the worker reads
+            trio.mask.object_id,
+            dict(trio.mask.objects),
+            self.annotator,
+        )
+        source = source_name(trio.image)
+        return Photograph(trio.pixels, source, accepted, _bookmarks(trio))
+
+    # The worker
+
+    def _submit(
+        self, key: str, run: Callable[[Job], Entry], on_done: Callable[[Entry], None]
+    ) -> None:
+        self._jobs.submit(
+            key,
+            run,
+            on_done=self._main_thread.wrap(on_done),
+            on_error=self._main_thread.wrap(self._on_failed),
+        )
+
+    def _on_failed(self, error: Exception) -> None:
+        self._say(str(error))
+        if not isinstance(error, GLMedSAError):
+            raise error
+        show_error(str(error))
+
+    def _say(self, words: str) -> None:
+        self.status = words
+        self.changed.emit()
+
+
+def to_the_end(run: Callable[[Job], Entry]) -> Callable[[Job], Entry]:
+    """Let a napari that is closed at once wait until the worker has done this.
+
+    The worker is a daemon, which would end in the middle. The queue must not drop what
+    is returned here.
+    """
+    finished = threading.Event()
+
+    def run_to_the_end(job: Job) -> Entry:
+        try:
+            return run(job)
+        finally:
+            finished.set()
+            atexit.unregister(finished.wait)
+
+    atexit.register(finished.wait, PATIENCE)
+    return run_to_the_end
+
+
+def _saving_into(entry: Entry) -> str:
+    return f"Saving into {entry.name} ({entry.n_annotated} annotated)."
+
+
+def _bookmarks(trio: LayerTrio) -> Bookmarks:
+    """Return what was noted about a mask layer; it lives with the layer."""
+    marks: Bookmarks
+    ours = trio.mask.ensure().metadata[OURS]
+    marks = ours.setdefault("bookmarks", Bookmarks())
+    return marks
