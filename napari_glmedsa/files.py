@@ -1,5 +1,6 @@
 """Files written whole or not at all, and the hashes that name their content."""
 
+import errno
 import hashlib
 import json
 from collections.abc import Iterator
@@ -16,7 +17,15 @@ _CHUNK = 1 << 20
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a sibling to write to; it becomes `path` only if the block succeeds."""
+    """Yield a sibling to write to; it becomes `path` only if the block succeeds.
+
+    Raises
+    ------
+    OSError
+        If `path` is a device or a pipe, which a file would replace for good.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
     # Not named after `path`: together they might be longer than names may be.
     partial = path.with_name(f".{uuid4().hex}.partial")
     try:

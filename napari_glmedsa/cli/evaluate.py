@@ -101,6 +101,11 @@ def _prepare_report(report: Path) -> None:
     """Find out now, not after an hour, that the report cannot be written."""
     if report.is_dir():
         raise OutputError(f"{report} is a folder; name a file for --json.")
+    if report.exists() and not report.is_file():
+        raise OutputError(
+            f"{report} is not a regular file; name one for --json, which is written"
+            " anew."
+        )
     prepare_folder(report.parent)
 
 

@@ -1,4 +1,6 @@
 import json
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -191,3 +193,15 @@ def test_a_report_that_cannot_be_written_is_refused_before_the_work(
         outcome = evaluate("--json", report)
         assert (outcome.code, outcome.out) == (2, "")
         assert is_one_sentence(outcome.err)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes")
+def test_a_report_that_would_replace_a_device_is_refused_before_the_work(
+    evaluate, tmp_path
+):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    outcome = evaluate("--json", pipe)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert is_one_sentence(outcome.err)
+    assert pipe.is_fifo()

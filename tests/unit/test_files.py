@@ -1,6 +1,8 @@
 """A file is there whole or not at all."""
 
 import hashlib
+import os
+import sys
 
 import numpy as np
 import pytest
@@ -33,6 +35,17 @@ def test_a_name_as_long_as_the_system_allows_can_be_written(tmp_path):
     path = tmp_path / ("x" * 255)
     write_json(path, [1])
     assert read_json(path) == [1]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes")
+def test_what_is_no_file_is_never_replaced_by_one(tmp_path):
+    """A device, say: for an administrator, /dev/null is as easily moved over."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="not a regular file"):
+        write_json(pipe, [1])
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
 
 
 def test_hashes_name_the_content(tmp_path):
