@@ -39,6 +39,7 @@ class MaskLayer(CompanionLayer[Labels]):
 
     kind = Labels
     _drawn: NDArray[np.bool_] | None = None  # the model's, of the current object
+    _counted: tuple[int, int] | None = None  # an object and its pixels, while true
 
     @property
     def objects(self) -> dict[int, AcceptedObject]:
@@ -57,8 +58,12 @@ class MaskLayer(CompanionLayer[Labels]):
     @property
     def object_area(self) -> int:
         """Pixels of the object that clicks change now."""
-        layer = self.layer
-        return 0 if layer is None else int((layer.data == self.object_id).sum())
+        layer, current = self.layer, self.object_id
+        if layer is None:
+            return 0
+        if self._counted is None or self._counted[0] != current:
+            self._counted = current, int(np.count_nonzero(layer.data == current))
+        return self._counted[1]
 
     def draw(self, mask: NDArray[np.bool_]) -> None:
         """Make the current object look like `mask`; other objects keep their pixels.
@@ -79,6 +84,7 @@ class MaskLayer(CompanionLayer[Labels]):
             part[becomes] = self.object_id
             self.ensure().refresh(extent=False)
         self._drawn = wanted
+        self._counted = self.object_id, int(np.count_nonzero(wanted))
 
     def clear_object(self) -> None:
         """Remove the current object."""
@@ -143,8 +149,16 @@ class MaskLayer(CompanionLayer[Labels]):
         layer.selected_label = self.object_id
 
     def _connect(self, layer: Labels) -> None:
+        self._counted = None
+        # Whatever shows other pixels says one of these: brush, fill, undo, new data,
+        # another dock.
+        layer.events.set_data.connect(self._on_pixels)
+        layer.events.labels_update.connect(self._on_pixels)
         layer.events.paint.connect(self._on_painted)
         layer.events.data.connect(self._on_painted)
+
+    def _on_pixels(self, event: Any) -> None:
+        self._counted = None
 
     def _on_painted(self, event: Any) -> None:
         self.painted.emit()

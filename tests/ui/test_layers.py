@@ -279,6 +279,49 @@ def test_a_prediction_replaces_the_one_before(trio):
     assert np.array_equal(trio.mask.layer.data == 1, square(20, 20))
 
 
+def test_the_area_of_what_was_drawn_is_known_without_counting(trio, monkeypatch):
+    trio.show(prediction(square(0, 0), trio))
+
+    def count(*_: object) -> None:
+        pytest.fail("24 megapixels counted while the user waits")
+
+    monkeypatch.setattr("numpy.count_nonzero", count)
+    assert trio.mask.object_area == 100
+
+
+@pytest.mark.parametrize(
+    ("paint", "area"),
+    [
+        (lambda layer: layer.paint((30, 30), 1), 101),
+        (lambda layer: layer.data_setitem((np.array([0]), np.array([0])), 0), 99),
+        (lambda layer: layer.fill((0, 0), 5), 0),
+        (lambda layer: (layer.paint((30, 30), 1), layer.undo()), 100),
+        (lambda layer: (layer.paint((30, 30), 1), layer.undo(), layer.redo()), 101),
+        (lambda layer: setattr(layer, "data", np.ones(SIZE, int)), 2400),
+        (lambda layer: (layer.data.fill(1), layer.refresh()), 2400),
+    ],
+)
+def test_the_area_follows_what_is_painted_by_hand(trio, paint, area):
+    trio.show(prediction(square(0, 0), trio))
+    layer = trio.mask.layer
+    layer.brush_size, layer.selected_label = 1, 1
+    paint(layer)
+    assert trio.mask.object_area == area
+    assert trio.mask.object_area == int((layer.data == 1).sum())
+
+
+def test_the_area_is_that_of_the_object_in_the_making(trio, viewer):
+    trio.show(prediction(square(0, 0), trio))
+    trio.accept()
+    assert trio.mask.object_area == 0
+    trio.show(prediction(square(20, 20, side=5), trio))
+    assert trio.mask.object_area == 25
+    viewer.layers.remove(trio.mask.layer)
+    assert trio.mask.object_area == 0
+    trio.mask.ensure()
+    assert trio.mask.object_area == 0
+
+
 def test_an_accepted_object_keeps_its_pixels_and_the_next_gets_the_next_label(trio):
     click(trio, (5, 5))
     trio.show(prediction(square(0, 0, side=20), trio))
