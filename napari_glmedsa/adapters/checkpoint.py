@@ -18,7 +18,7 @@ from napari_glmedsa.adapters.inject import (
     remove_adapters,
 )
 from napari_glmedsa.errors import AdapterMismatchError, CheckpointError
-from napari_glmedsa.tensors import read_safetensors, write_safetensors
+from napari_glmedsa.tensors import open_safetensors, read_safetensors, write_safetensors
 
 _DECODER = "decoder."
 
@@ -73,6 +73,12 @@ def save_adapter(
         for name, tensor in tensors.items()
     }
     write_safetensors(path, stored, metadata=header)
+
+
+def has_decoder(path: Path) -> bool:
+    """Say whether an adapter file holds a trained mask decoder, too."""
+    with open_safetensors(path) as file:
+        return any(name.startswith(_DECODER) for name in file.keys())  # noqa: SIM118
 
 
 def load_adapter(path: Path, sam: Sam, *, base_sha256: str) -> AdapterCard:

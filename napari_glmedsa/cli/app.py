@@ -12,9 +12,11 @@ from napari_glmedsa import __version__
 from napari_glmedsa.cli.demo import demo
 from napari_glmedsa.cli.doctor import doctor
 from napari_glmedsa.cli.evaluate import evaluate
+from napari_glmedsa.cli.models import models
 from napari_glmedsa.cli.predict import predict
 from napari_glmedsa.cli.project import project
 from napari_glmedsa.cli.terminal import complain
+from napari_glmedsa.cli.train import train
 from napari_glmedsa.errors import GLMedSAError
 
 # Typer took click in, so the parent of its errors has no name that lasts; the parent
@@ -31,9 +33,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, predict, evaluate, doctor):
-    app.command(no_args_is_help=command in (predict, evaluate))(command)
+for command in (demo, predict, evaluate, train, doctor):
+    app.command(no_args_is_help=command in (predict, evaluate, train))(command)
 app.add_typer(project)
+app.add_typer(models)
 
 
 def _show_version(asked: bool) -> None:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from napari_glmedsa import __version__
 from napari_glmedsa.activation import ActiveModel
@@ -21,6 +21,8 @@ from napari_glmedsa.files import read_json, sha256_file, write_json
 from napari_glmedsa.project import AnnotationProject, Split
 from napari_glmedsa.registry import ModelRegistry, ModelSpec
 from napari_glmedsa.training.config import TrainingConfig
+
+Activation = Literal["by_gate", "never"]
 
 SCHEMA_VERSION = 1
 
@@ -54,6 +56,10 @@ class RunPlan:
         `tensors_sha256` of the base; empty if it is a file that is yet to be read.
     parent_sha256
         Hash of the adapter file of `start`; empty if there is none.
+    activation
+        Whether the gate may put the new model into use.
+    checkpoint_seconds
+        Time between two checkpoints within an epoch.
     threads
         Of the CPU: another number would change the last bits of every sum.
     """
@@ -67,6 +73,8 @@ class RunPlan:
     device: str = "auto"
     base_sha256: str = ""
     parent_sha256: str = ""
+    activation: Activation = "by_gate"
+    checkpoint_seconds: float = 60.0
     threads: int = field(default_factory=lambda: _cores())
     created: str = field(
         default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds")
@@ -150,6 +158,7 @@ def make_plan(
     compare_with: ModelSpec | None = None,
     name: str | None = None,
     device: str = "auto",
+    activation: Activation = "by_gate",
 ) -> RunPlan:
     """Fix what a run will do; see `TrainingRun.create`."""
     splits = project.assign_splits()
@@ -179,6 +188,7 @@ def make_plan(
         compare_with=compare_with or ActiveModel(registry).current(),
         name=_plain(name or project.name),
         device=device,
+        activation=activation,
         images=images,
         data_sha256=data_hashes(project, images),
         base_sha256=base_sha256,

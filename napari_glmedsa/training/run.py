@@ -15,14 +15,20 @@ from napari_glmedsa.training.events import TrainingEvent
 from napari_glmedsa.training.gallery import GalleryItem, read_gallery
 from napari_glmedsa.training.gate import GateResult
 from napari_glmedsa.training.metrics import read_events
-from napari_glmedsa.training.plan import RunPlan, make_plan, read_plan, write_plan
+from napari_glmedsa.training.plan import (
+    Activation,
+    RunPlan,
+    make_plan,
+    read_plan,
+    write_plan,
+)
 from napari_glmedsa.training.process import ProcessId, second_run, start_detached
 from napari_glmedsa.training.status import RunStatus, read_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from napari_glmedsa.adapters.card import AdapterCard
+_PLAN, _LAUNCHED = "config.json", "launched.json"
 
 
 class TrainingRun:
@@ -50,6 +56,7 @@ class TrainingRun:
         compare_with: ModelSpec | None = None,
         name: str | None = None,
         device: str = "auto",
+        activation: Activation = "by_gate",
         registry: ModelRegistry | None = None,
     ) -> Self:
         """Make the folder of a new run, which waits for `launch` or `execute`.
@@ -64,13 +71,13 @@ class TrainingRun:
         config
             How to train.
         compare_with
-            The old model of the gate; the active one if it is not named.
+            The old model of the gate, usually the active one.
         name
-            Stem of the new adapter's name; the project's if it is not given.
-        device
-            Where to compute.
+            Stem of the new adapter's name, usually the project's.
+        device, activation
+            See `RunPlan`.
         registry
-            Where the models are; the user's if it is not given.
+            Where the models are, usually the user's.
 
         Raises
         ------
@@ -86,6 +93,7 @@ class TrainingRun:
             compare_with=compare_with,
             name=name,
             device=device,
+            activation=activation,
             registry=registry or ModelRegistry(default_root()),
         )
         moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -94,7 +102,7 @@ class TrainingRun:
             run.folder.mkdir(parents=True)
             # A run exists once it has a plan, so its status is there before.
             write_json(run.status_path, RunStatus(n_epochs=config.epochs).to_json())
-            write_plan(run._plan_path, plan)
+            write_plan(run.folder / _PLAN, plan)
         except OSError as error:
             raise TrainingError(
                 f"The run's folder {run.folder} cannot be written ({error.strerror}); "
@@ -112,7 +120,7 @@ class TrainingRun:
     @classmethod
     def runs(cls, project: AnnotationProject) -> list[Self]:
         """Return every run of a project, the newest first."""
-        plans = project.runs_folder.glob("*/config.json")
+        plans = project.runs_folder.glob(f"*/{_PLAN}")
         return [cls(path.parent) for path in sorted(plans, reverse=True)]
 
     @property
@@ -123,7 +131,7 @@ class TrainingRun:
     @property
     def plan(self) -> RunPlan:
         """What was asked."""
-        return read_plan(self._plan_path)
+        return read_plan(self.folder / _PLAN)
 
     @property
     def project(self) -> AnnotationProject:
@@ -142,12 +150,12 @@ class TrainingRun:
 
     @property
     def status_path(self) -> Path:
-        """The file that `status` reads."""
+        """The file of `status`."""
         return self.folder / "status.json"
 
     @property
     def metrics_path(self) -> Path:
-        """The file that `events` reads: one JSON document per line."""
+        """The file of `events`."""
         return self.folder / "metrics.jsonl"
 
     @property
@@ -157,12 +165,12 @@ class TrainingRun:
 
     @property
     def gate_path(self) -> Path:
-        """The file that `gate` reads."""
+        """The file of `gate`."""
         return self.folder / "gate.json"
 
     @property
     def gallery_folder(self) -> Path:
-        """The folder that `gallery` reads."""
+        """The files of `gallery`."""
         return self.folder / "gallery"
 
     def status(self) -> RunStatus:
@@ -194,14 +202,22 @@ class TrainingRun:
         registry: ModelRegistry,
         *,
         on_event: "Callable[[TrainingEvent], None] | None" = None,
-    ) -> "AdapterCard | None":
+        on_message: "Callable[[str], None] | None" = None,
+    ) -> ModelSpec | None:
         """Train in this process, from the checkpoint if there is one.
+
+        Parameters
+        ----------
+        registry
+            Where models come from and the new one goes to.
+        on_event, on_message
+            Told how far it is, in this thread.
 
         Returns
         -------
-        AdapterCard or None
-            The registered adapter; None if the run was paused or cancelled, or in
-            the helpers of a run on several processes.
+        ModelSpec or None
+            The registered model; None if the run was paused or cancelled, and in
+            all processes but the first of a run on several.
 
         Raises
         ------
@@ -210,7 +226,7 @@ class TrainingRun:
         """
         from napari_glmedsa.training.execution import execute
 
-        return execute(self, registry, on_event=on_event)
+        return execute(self, registry, on_event=on_event, on_message=on_message)
 
     def launch(self, registry: ModelRegistry) -> int:
         """Start a process that outlives this one; return its number.
@@ -234,11 +250,11 @@ class TrainingRun:
         arguments += ["--registry", str(registry.root.resolve())]
         try:
             self.clear_requests()
-            self._launched_path.unlink(missing_ok=True)
+            (self.folder / _LAUNCHED).unlink(missing_ok=True)
             queued = replace(status, state="queued", pid=0, message="Starting.")
             write_json(self.status_path, queued.to_json())
             launched = start_detached(arguments, self.log_path)
-            write_json(self._launched_path, launched.to_json())
+            write_json(self.folder / _LAUNCHED, launched.to_json())
         except OSError as error:
             raise TrainingError(
                 f"The training process cannot be started ({error.strerror}); check "
@@ -275,17 +291,9 @@ class TrainingRun:
         for name in ("cancel", "pause"):
             (self.folder / name).unlink(missing_ok=True)
 
-    @property
-    def _plan_path(self) -> Path:
-        return self.folder / "config.json"
-
-    @property
-    def _launched_path(self) -> Path:
-        return self.folder / "launched.json"
-
     def _launched(self) -> ProcessId | None:
         try:
-            return ProcessId.from_json(read_json(self._launched_path))
+            return ProcessId.from_json(read_json(self.folder / _LAUNCHED))
         except (OSError, ValueError, LookupError, TypeError):
             return None
 

@@ -22,6 +22,7 @@ RunState = Literal[
 HEARTBEAT_SECONDS = 2.0
 """How often a living run writes its status, also within a long step."""
 
+_RESERVED = 1 << 16
 _STALE_SECONDS = 60.0  # of a process on another computer, where no pid can be asked
 
 logger = logging.getLogger(__name__)
@@ -183,6 +184,9 @@ class StatusWriter:
         self._thread = threading.Thread(
             target=self._beat, args=(seconds_between,), name="heartbeat", daemon=True
         )
+        # On a full disk there is still room for the last word.
+        self._reserve = path.with_name("reserve")
+        self._reserve.write_bytes(bytes(_RESERVED))
         self._write()
         self._thread.start()
 
@@ -202,6 +206,7 @@ class StatusWriter:
             return
         self._closing.set()
         self._thread.join()
+        self._reserve.unlink(missing_ok=True)
         self.update(eta_seconds=None, **changes)
         self._write()
 
