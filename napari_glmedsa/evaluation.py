@@ -124,13 +124,18 @@ def replay_clicks(
     target = target >= 0.5
     if not target.any() and case.mask.any():  # thinner than an input pixel
         target = resize(case.mask, size, order=0, anti_aliasing=False)
-    to_image = np.array(case.mask.shape[::-1]) / np.array(size[::-1])
+    width_height = np.array(case.mask.shape[::-1])
+    to_image = width_height / np.array(size[::-1])
+    # SAM scales clicks without minding the half pixel, which carries the last pixels of
+    # the input over the edge of an image less than half as large.
+    last = np.nextafter(width_height - 0.5, 0)
     name = int.from_bytes(hashlib.sha256(case.id.encode()).digest()[:8], "big")
     rng = np.random.default_rng([seed, name])
     simulator = ClickSimulator()
     prompts = simulator.first(target, rng)
     for click in range(n_clicks):
-        scaled = Prompts(prompts.point_coords * to_image, prompts.point_labels)
+        coords = np.minimum(prompts.point_coords * to_image, last)
+        scaled = Prompts(coords, prompts.point_labels)
         prediction = predictor.predict(embedding, scaled)
         yield prediction
         if click + 1 < n_clicks:

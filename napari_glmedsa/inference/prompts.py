@@ -83,19 +83,44 @@ class Prompts:
     def check_inside(self, size: tuple[int, int]) -> None:
         """Raise PromptError if a click, or the whole box, is off an image (H, W)."""
         height, width = size
-        for x, y in self.point_coords:
-            if not (-0.5 <= x < width and -0.5 <= y < height):
-                raise PromptError(
-                    f"The click at ({x:g}, {y:g}) is outside the image, which is "
-                    f"{width} pixels wide and {height} high; click inside it."
-                )
+        outside = self.point_coords[~inside_image(self.point_coords, size)]
+        for x, y in outside[:1]:
+            raise PromptError(
+                f"The click at ({x:g}, {y:g}) is outside the image, which is "
+                f"{width} pixels wide and {height} high; click inside it."
+            )
         if self.box is not None:
             x0, y0, x1, y1 = self.box
-            if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
+            if x1 <= -0.5 or y1 <= -0.5 or x0 >= width - 0.5 or y0 >= height - 0.5:
                 raise PromptError(
                     f"The box {x0:g},{y0:g},{x1:g},{y1:g} is outside the image, which "
                     f"is {width} pixels wide and {height} high."
                 )
+
+
+def inside_image(
+    point_coords: NDArray[np.float64], size: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Tell which points lie on a pixel of an image.
+
+    Parameters
+    ----------
+    point_coords
+        (N, 2) float64, (x, y) in pixels; a pixel reaches half a pixel around its
+        centre.
+    size
+        (H, W) of the image.
+
+    Returns
+    -------
+    NDArray[np.bool_]
+        (N,).
+    """
+    height, width = size
+    inside: NDArray[np.bool_] = np.all(
+        (point_coords >= -0.5) & (point_coords < (width - 0.5, height - 0.5)), axis=1
+    )
+    return inside
 
 
 def _numbers(values: ArrayLike, dtype: type[np.generic], what: str) -> NDArray[Any]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_glmedsa.errors import PromptError
-from napari_glmedsa.inference import Prompts
+from napari_glmedsa.inference.prompts import Prompts, inside_image
 from napari_glmedsa.ui import convert
 from napari_glmedsa.ui.companion import OURS, CompanionLayer
 from napari_glmedsa.ui.convert import CLICK_FEATURE
@@ -95,9 +95,7 @@ class ClicksLayer(CompanionLayer[Points]):
         if self.layer is None:
             return np.empty(0, dtype=np.intp)
         xy = convert.points_in_image(self.layer, self._image)
-        return np.flatnonzero(
-            ~convert.inside_image(xy, convert.image_size(self._image))
-        )
+        return np.flatnonzero(~inside_image(xy, convert.image_size(self._image)))
 
     def _remove(self, indices: NDArray[np.intp]) -> None:
         if self.layer is not None and len(indices):

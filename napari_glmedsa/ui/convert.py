@@ -9,7 +9,7 @@ from napari.layers import Image, Layer, Points
 from numpy.typing import NDArray
 
 from napari_glmedsa.errors import ImageFormatError
-from napari_glmedsa.inference import Prompts
+from napari_glmedsa.inference.prompts import Prompts, inside_image
 from napari_glmedsa.ui.styles import BACKGROUND
 
 CLICK_FEATURE = "label"
@@ -80,27 +80,6 @@ def points_in_image(points: Points, image: Image) -> NDArray[np.float64]:
     seen = [image.world_to_data(points.data_to_world(point)) for point in points.data]
     rows_cols = np.asarray(seen, dtype=np.float64)[:, -2:]
     return rows_cols[:, ::-1]
-
-
-def inside_image(xy: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Tell which points (x, y) lie on a pixel of an image of size (H, W).
-
-    Parameters
-    ----------
-    xy : (N, 2) float64
-        Pixels; a pixel reaches half a pixel around its centre.
-    size : (H, W)
-        Size of the image.
-
-    Returns
-    -------
-    (N,) bool
-    """
-    height, width = size
-    inside: NDArray[np.bool_] = np.all(
-        (xy >= -0.5) & (xy < (width - 0.5, height - 0.5)), axis=1
-    )
-    return inside
 
 
 def point_labels(points: Points) -> NDArray[np.int64]:

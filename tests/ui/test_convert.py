@@ -41,12 +41,6 @@ def test_clicks_outside_the_image_are_left_out_with_their_labels():
     assert prompts.point_labels.tolist() == [0]
 
 
-def test_a_pixel_reaches_half_a_pixel_around_its_centre():
-    corners = np.array([[-0.5, -0.5], [59.49, 39.49], [-0.51, 0], [59.5, 0], [0, 39.5]])
-    inside = convert.inside_image(corners, (40, 60))
-    assert inside.tolist() == [True, True, False, False, False]
-
-
 numbers = st.floats(-100, 100)
 factors = st.floats(0.01, 100)
 angles = st.floats(-180, 180)

@@ -127,3 +127,12 @@ def test_a_mask_of_another_size_is_refused(predictor, image):
     wrong = Case("a", image, np.ones((3, 3), bool))
     with pytest.raises(ValueError, match="differ"):
         list(evaluate_clicks(predictor, [wrong]))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 9), (12, 3)])
+def test_images_much_smaller_than_the_models_input_are_scored(predictor, size):
+    """A click on the last pixel of the input is still on the image."""
+    case = Case("tiny", np.zeros((*size, 3), np.uint8), np.ones(size, bool))
+    for seed in range(30):
+        (score,) = evaluate_clicks(predictor, [case], n_clicks=2, seed=seed)
+        assert len(score.dice) == 2

@@ -19,6 +19,7 @@ from napari_glmedsa.inference import (
     resize_sam,
     resolve_device,
 )
+from napari_glmedsa.inference.prompts import inside_image
 
 SIZES = {
     "landscape": (48, 70),
@@ -147,7 +148,19 @@ def test_nothing_to_decode_is_a_sentence(tiny_sam, predictor, image):
         predictor.predict(predictor.encode(image), Prompts.empty())
 
 
-@pytest.mark.parametrize("point", [(70, 5), (5, 48), (-1, 5), (5, -0.6), (1e9, 0)])
+def test_an_image_reaches_half_a_pixel_around_its_outer_pixels(predictor, image):
+    embedding = predictor.encode(image)
+    for point in ((-0.5, -0.5), (69.49, 47.49), (69, 47)):
+        predictor.predict(embedding, Prompts(np.array([point]), np.array([1])))
+    points = np.array([[-0.5, -0.5], [69.49, 47.49], [-0.51, 0], [69.5, 0], [0, 47.5]])
+    inside = inside_image(points, (48, 70))
+    assert inside.tolist() == [True, True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    "point",
+    [(70, 5), (5, 48), (69.5, 5), (5, 47.5), (-1, 5), (5, -0.6), (1e9, 0)],
+)
 def test_a_click_outside_the_image_is_refused(predictor, image, point):
     embedding = predictor.encode(image)
     with pytest.raises(PromptError, match="outside the image, which is 70 pixels wide"):
@@ -157,8 +170,10 @@ def test_a_click_outside_the_image_is_refused(predictor, image, point):
 def test_a_box_or_mask_prompt_that_does_not_fit_is_refused(predictor, image):
     embedding = predictor.encode(image)
     away = Prompts.empty().point_coords, Prompts.empty().point_labels
-    with pytest.raises(PromptError, match="outside the image"):
-        predictor.predict(embedding, Prompts(*away, box=np.array([80, 0, 90, 9])))
+    for box in ([80, 0, 90, 9], [69.5, 0, 90, 9], [-9, -9, -0.5, 9]):
+        with pytest.raises(PromptError, match="outside the image"):
+            predictor.predict(embedding, Prompts(*away, box=np.array(box)))
+    predictor.predict(embedding, Prompts(*away, box=np.array([-9, -9, 900, 900])))
     with pytest.raises(PromptError, match="16 x 16 logits, not 8 x 8"):
         predictor.predict(
             embedding, Prompts(*away, mask_input=np.zeros((8, 8), np.float32))
