@@ -150,10 +150,10 @@ class ProjectFolder:
         write_json(self._splits, deal.to_json())
 
     @contextmanager
-    def writing(self, image_id: str | None = None) -> Iterator[None]:
+    def writing(self) -> Iterator[None]:
         """Let one program at a time write, and say in one sentence why none can.
 
-        What killed writers have left of the image's files is cleared away first.
+        What killed writers have left unfinished is cleared away first.
         """
         if not self.root.is_dir():
             raise ProjectError(
@@ -164,7 +164,7 @@ class ProjectFolder:
             for folder in _FOLDERS:
                 (self.root / folder).mkdir(exist_ok=True)
             with FileLock(self.root / ".lock", timeout=_PATIENCE):
-                self._sweep(image_id)
+                self._sweep()
                 yield
         except Timeout as error:
             raise ProjectError(
@@ -189,10 +189,11 @@ class ProjectFolder:
             raise ProjectError(f"{image_id} is not the id of an image in a project.")
         return self.root / folder / f"{image_id}{suffix}"
 
-    def _sweep(self, image_id: str | None) -> None:
-        for folder in _FOLDERS[:3] if image_id else ():
-            for partial in (self.root / folder).glob(f".{image_id}.*"):
-                partial.unlink(missing_ok=True)
+    def _sweep(self) -> None:
+        for folder in ("images", "masks", "prompts"):
+            for path in (self.root / folder).iterdir():
+                if path.suffix == ".partial":
+                    path.unlink(missing_ok=True)
 
     def _check_is_free(self) -> None:
         if self._card.exists():

@@ -118,7 +118,7 @@ class AnnotationProject:
         record = ImageRecord.of(image, source=source, group=group, split=split)
         files = self._folder.photograph(record.id)
         if not files.holds(record):
-            with self._folder.writing(record.id):
+            with self._folder.writing():
                 files.write(image, record)
         return record.id
 
@@ -165,7 +165,7 @@ class AnnotationProject:
                 f"The project {self.name} has no image {image_id}; add the image first."
             )
         checked = check_label_map(label_map, record.size, n_objects=len(objects))
-        with self._folder.writing(image_id):
+        with self._folder.writing():
             self._folder.annotation(image_id).write(checked, objects)
 
     def label_map(self, image_id: str) -> NDArray[np.uint16]:
