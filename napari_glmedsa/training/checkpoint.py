@@ -11,6 +11,9 @@ import torch
 from napari_glmedsa.errors import TrainingError
 from napari_glmedsa.files import atomic_write
 
+CHECKPOINT = "checkpoint.pt"
+"""Name of the file in a run's folder."""
+
 CheckpointWriter = Callable[[Path, Mapping[str, Any]], None]
 
 

@@ -15,6 +15,7 @@ from napari_glmedsa.errors import TrainingError
 from napari_glmedsa.files import sha256_file
 from napari_glmedsa.registry import ModelRegistry, ModelSpec
 from napari_glmedsa.training.checkpoint import (
+    CHECKPOINT,
     CheckpointWriter,
     read_checkpoint,
     write_checkpoint,
@@ -82,6 +83,7 @@ def execute(
         def tell(message: str) -> None:
             logger.info("%s", message)
             status.update(message=message)
+            status.write()
             if on_message is not None:
                 on_message(message)
 
@@ -138,7 +140,7 @@ class _Work:
         self.tell("Loading the model.")
         outcome = self._load()
         trainer = outcome.trainer
-        state = read_checkpoint(self.run.checkpoint_path)
+        state = read_checkpoint(self.run.folder / CHECKPOINT)
         if self.status is not None:
             cut_events(self.run.metrics_path, state["n_events"] if state else 0)
         train, val = self._dataset("train"), self._dataset("val")
@@ -219,7 +221,7 @@ class _Work:
 
     def _checkpoint(self, trainer: Trainer) -> None:
         started = time.monotonic()
-        self.write_checkpoint(self.run.checkpoint_path, trainer.state_dict())
+        self.write_checkpoint(self.run.folder / CHECKPOINT, trainer.state_dict())
         self._plan_checkpoint(time.monotonic() - started)
 
     def _plan_checkpoint(self, took: float) -> None:

@@ -18,7 +18,7 @@ GALLERY_SIZE = 6
 LONGEST_SIDE = 640
 """Pixels of the longer side of a gallery image."""
 
-_INDEX = "gallery.json"
+_FOLDER, _INDEX = "gallery", "gallery.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +62,9 @@ def shrink_mask(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(shrink(grey) > 127)
 
 
-def write_gallery(folder: Path, items: Sequence[GalleryItem]) -> None:
-    """Write PNG files and, last, their index; an older gallery is replaced."""
+def write_gallery(run: Path, items: Sequence[GalleryItem]) -> None:
+    """Write PNG files into a run's folder and, last, their index."""
+    folder = run / _FOLDER
     folder.mkdir(exist_ok=True)
     rows = []
     for number, item in enumerate(items):
@@ -81,14 +82,15 @@ def write_gallery(folder: Path, items: Sequence[GalleryItem]) -> None:
     write_json(folder / _INDEX, rows)
 
 
-def read_gallery(folder: Path) -> list[GalleryItem]:
-    """Read a gallery; empty if there is none yet.
+def read_gallery(run: Path) -> list[GalleryItem]:
+    """Read the gallery of a run's folder; empty if there is none yet.
 
     Raises
     ------
     TrainingError
         If its files are damaged.
     """
+    folder = run / _FOLDER
     if not (folder / _INDEX).exists():
         return []
     try:

@@ -125,7 +125,7 @@ class Outcome:
                     dice_after=dice(new, case.mask),
                 )
             )
-        write_gallery(self.run.gallery_folder, items)
+        write_gallery(self.run.folder, items)
 
     def register(self, result: GateResult) -> tuple[ModelSpec, str]:
         """Put the model into the registry, and into use if the gate says so.

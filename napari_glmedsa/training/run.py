@@ -159,19 +159,9 @@ class TrainingRun:
         return self.folder / "metrics.jsonl"
 
     @property
-    def checkpoint_path(self) -> Path:
-        """Where `resume` goes on."""
-        return self.folder / "checkpoint.pt"
-
-    @property
     def gate_path(self) -> Path:
         """The file of `gate`."""
         return self.folder / "gate.json"
-
-    @property
-    def gallery_folder(self) -> Path:
-        """The files of `gallery`."""
-        return self.folder / "gallery"
 
     def status(self) -> RunStatus:
         """Say how far the run is; a process that has vanished makes it ``lost``."""
@@ -195,7 +185,7 @@ class TrainingRun:
 
     def gallery(self) -> list[GalleryItem]:
         """Return validation images with old and new masks; empty before the end."""
-        return read_gallery(self.gallery_folder)
+        return read_gallery(self.folder)
 
     def execute(
         self,

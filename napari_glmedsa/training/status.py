@@ -22,6 +22,7 @@ RunState = Literal[
 HEARTBEAT_SECONDS = 2.0
 """How often a living run writes its status, also within a long step."""
 
+_LEAST_SECONDS_BETWEEN = 0.25
 _RESERVED = 1 << 16
 _STALE_SECONDS = 60.0  # of a process on another computer, where no pid can be asked
 
@@ -177,7 +178,7 @@ class StatusWriter:
         self._path = path
         self._lock = threading.Lock()
         self._worked_before = status.seconds
-        self._started = time.monotonic()
+        self._started = self._written = time.monotonic()
         me = ProcessId.of(os.getpid())
         self._status = replace(status, pid=me.pid, host=me.host, born=me.born)
         self._closing = threading.Event()
@@ -187,7 +188,7 @@ class StatusWriter:
         # On a full disk there is still room for the last word.
         self._reserve = path.with_name("reserve")
         self._reserve.write_bytes(bytes(_RESERVED))
-        self._write()
+        self.write()
         self._thread.start()
 
     @property
@@ -196,9 +197,24 @@ class StatusWriter:
         return self._status
 
     def update(self, **changes: Any) -> None:
-        """Change fields; they are written with the next heartbeat at the latest."""
+        """Change fields; they are written now or, if that was just done, soon."""
         with self._lock:
             self._status = replace(self._status, **changes)
+            is_due = time.monotonic() - self._written > _LEAST_SECONDS_BETWEEN
+        if is_due:
+            self.write()
+
+    def write(self) -> None:
+        """Write what was said."""
+        with self._lock:
+            self._written = time.monotonic()
+            self._status = replace(
+                self._status,
+                heartbeat=datetime.now(UTC).isoformat(timespec="milliseconds"),
+                seconds=self._worked_before + time.monotonic() - self._started,
+                memory_bytes=memory_bytes(),
+            )
+            write_json(self._path, self._status.to_json())
 
     def close(self, **changes: Any) -> None:
         """Stop the heartbeat and write the last word; a second call does nothing."""
@@ -207,25 +223,15 @@ class StatusWriter:
         self._closing.set()
         self._thread.join()
         self._reserve.unlink(missing_ok=True)
-        self.update(eta_seconds=None, **changes)
-        self._write()
+        self._status = replace(self._status, eta_seconds=None, **changes)
+        self.write()
 
     def _beat(self, seconds_between: float) -> None:
         while not self._closing.wait(seconds_between):
             try:
-                self._write()
+                self.write()
             except OSError as error:  # a full disk must not end the heart
                 logger.warning("The status was not written: %s", error)
-
-    def _write(self) -> None:
-        with self._lock:
-            self._status = replace(
-                self._status,
-                heartbeat=datetime.now(UTC).isoformat(timespec="milliseconds"),
-                seconds=self._worked_before + time.monotonic() - self._started,
-                memory_bytes=memory_bytes(),
-            )
-            write_json(self._path, self._status.to_json())
 
 
 def _works(status: RunStatus) -> bool:
