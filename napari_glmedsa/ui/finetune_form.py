@@ -23,9 +23,9 @@ from napari_glmedsa.ui.run_panel import RunPanel
 from napari_glmedsa.ui.run_setup import RunSetup
 from napari_glmedsa.ui.run_snapshot import Look
 
-MIN_WIDTH = 330
+MIN_WIDTH = 360
 """Pixels in which every word fits."""
-_MIN_HEIGHT = 220
+_MIN_HEIGHT = 280
 _MARGIN = 6
 
 SETUP, RUNS = 0, 1
@@ -85,7 +85,9 @@ class FineTuneForm(QScrollArea):
     def show_look(self, look: Look, *, starting: bool, problem: str) -> None:
         """Show how things are, and what went wrong."""
         project = look.project
-        self.images.value = project.sentence() if project else _NO_PROJECT
+        self.images.value = "" if look.root else _NO_PROJECT
+        if project is not None:
+            self.images.value = project.sentence()
         self.problem.value = f"⚠ {problem}" if problem else ""
         self.problem.native.setVisible(bool(problem))
         if look.active is not None:

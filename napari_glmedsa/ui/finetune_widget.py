@@ -57,7 +57,7 @@ class FineTuneWidget(Container[Widget]):
         self._folder: Path | None = None  # of the run that is shown
         self._looks = 0
         self._looking = self._starting = False
-        self._look_problem = self._problem = ""
+        self._problem = ""
 
         super().__init__(labels=False)
         self.margins = (0, 0, 0, 0)
@@ -142,7 +142,7 @@ class FineTuneWidget(Container[Widget]):
         if self.project == self._look.root:
             return
         self._look, self._folder = Look(root=self.project), None
-        self._look_problem = self._problem = ""
+        self._problem = ""
         if self.project is not None:
             self._recent.add(self.project)
         self._refresh()
@@ -175,25 +175,23 @@ class FineTuneWidget(Container[Widget]):
         self._looking = False
         if self._closed or look.root != self.project:
             return
-        before, self._look, self._look_problem = self._look, look, ""
+        before, self._look = self._look, look
         first = before.project is None
         if look.run is not None:
             if first and self._folder is None and look.run.status.state in UNFINISHED:
                 self.form.show_page(RUNS)  # found again after a restart
             self._folder = look.run.folder
             self._tell(before, look)
+        if look.problem and look.problem != before.problem:  # said once
+            show_error(look.problem)
         self._refresh()
         if (before.project, before.active) != (look.project, look.active):
             self._estimate()
 
     def _on_look_failed(self, error: Exception) -> None:
         self._looking = False
-        if not isinstance(error, GLMedSAError):
-            raise error
-        if str(error) != self._look_problem:  # said once, not every second
-            self._look_problem = str(error)
-            show_error(str(error))
-        self._refresh()
+        self._timer.stop()  # a bug shows its traceback once, not every second
+        raise error
 
     def _tell(self, before: Look, now: Look) -> None:
         """Tell the user who looks elsewhere that a run has ended."""
@@ -210,9 +208,8 @@ class FineTuneWidget(Container[Widget]):
     def _estimate(self) -> None:
         model, project = self.form.setup.start_model, self._look.project
         if model is not None and project is not None and project.can_train:
-            estimate = partial(
-                self._work.estimate, model, self.form.setup.config, project.counts
-            )
+            config = self.form.setup.config
+            estimate = partial(self._work.estimate, project.root, model, config)
             self._in_background("estimate", lambda _: estimate(), self._on_estimate)
         else:
             self._on_estimate("")
@@ -238,8 +235,8 @@ class FineTuneWidget(Container[Widget]):
 
     def _on_activate_pressed(self) -> None:
         run = self._look.run
-        if run is not None and run.adapter is not None:
-            self._act("activate", partial(self._work.activate, run.adapter))
+        if run is not None and run.model is not None:
+            self._act("activate", partial(self._work.activate, run.model))
 
     def _on_roll_back_pressed(self) -> None:
         self._act("roll back", self._work.roll_back)
@@ -276,7 +273,7 @@ class FineTuneWidget(Container[Widget]):
 
     def _refresh(self) -> None:
         if not self._closed:
-            problem = self._problem or self._look_problem
+            problem = self._problem or self._look.problem
             self.form.show_look(self._look, starting=self._starting, problem=problem)
 
     def _on_registry_changed(self) -> None:

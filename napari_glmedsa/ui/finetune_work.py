@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from napari_glmedsa.activation import ActiveModel
-from napari_glmedsa.project import AnnotationProject, Split
+from napari_glmedsa.errors import GLMedSAError
+from napari_glmedsa.project import AnnotationProject
 from napari_glmedsa.registry import ModelRegistry, ModelSpec
 from napari_glmedsa.training.config import TrainingConfig
 from napari_glmedsa.training.run import TrainingRun
@@ -17,6 +17,7 @@ from napari_glmedsa.ui.run_snapshot import (
     read_project,
     read_run,
 )
+from napari_glmedsa.ui.triton import bind_triton_to_its_own_llvm
 
 Verb = Literal["pause", "resume", "cancel"]
 
@@ -50,21 +51,28 @@ class FineTuneWork:
         whole : bool
             Read the project and the models, too, not only the run.
         """
-        if whole or known.active is None:
-            known = replace(
-                known,
-                active=self._active.current(),
-                can_roll_back=self._active.can_roll_back,
-                models=tuple(self._registry.specs()),
-            )
-        if root is None:
-            return replace(known, root=None, project=None, run=None)
-        if whole or known.project is None or known.root != root:
-            known = replace(known, root=root, project=read_project(self._open(root)))
-        if run is None and known.project is not None:
-            run = known.project.run_that_matters
-        snapshot = None if run is None else read_run(run, known.run)
-        return replace(known, run=snapshot)
+        if known.root != root:
+            known = replace(known, root=root, project=None, run=None)
+        try:
+            if whole or known.active is None:
+                known = self._look_at_models(known)
+            if root is not None and (whole or known.project is None):
+                known = replace(known, project=read_project(self._open(root)))
+            if run is None and known.project is not None:
+                run = known.project.run_that_matters
+            if run is not None:
+                known = replace(known, run=read_run(run, known.run))
+        except GLMedSAError as error:
+            return replace(known, problem=str(error))
+        return replace(known, problem="")
+
+    def _look_at_models(self, known: Look) -> Look:
+        return replace(
+            known,
+            active=self._active.current(),
+            can_roll_back=self._active.can_roll_back,
+            models=tuple(self._registry.specs()),
+        )
 
     def _open(self, root: Path) -> AnnotationProject:
         # Opened each time, because it may be gone, and kept all the same, because it
@@ -103,8 +111,10 @@ class FineTuneWork:
         """Return to the model that was active before."""
         self._active.roll_back()
 
-    def estimate(
-        self, model: ModelSpec, config: TrainingConfig, counts: Mapping[Split, int]
-    ) -> str:
+    def estimate(self, root: Path, model: ModelSpec, config: TrainingConfig) -> str:
         """Return how long a run would take and how much memory, as a sentence."""
-        return ""
+        bind_triton_to_its_own_llvm()
+        from napari_glmedsa.ui.run_estimate import estimate
+
+        project = self._open(root)
+        return estimate(project, self._registry, model, config).sentence()

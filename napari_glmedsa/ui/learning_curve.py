@@ -17,7 +17,7 @@ from napari_glmedsa.ui.styles import CURVE_COLORS
 HEIGHT = 250
 """Pixels in which both curves and their words are readable."""
 
-_AXIS_WIDTH = 46  # the same for both plots, so that their epochs stand in line
+_AXIS_WIDTH = 66  # the same for both plots, so that their epochs stand in line
 _LINE = 2.0
 _FAINT = 90  # of 255: single steps are a cloud behind the mean of their epoch
 
@@ -96,8 +96,8 @@ class LearningCurve(pyqtgraph.GraphicsLayoutWidget):
         self._loss = self.addPlot(row=0, col=0)
         self._dice = self.addPlot(row=1, col=0)
         self._plots = (self._loss, self._dice)
-        self._loss.setLabel("left", "training loss")
-        self._dice.setLabel("left", "validation Dice")
+        self._loss.setLabel("left", "training<br>loss")
+        self._dice.setLabel("left", "validation<br>Dice")
         self._dice.setLabel("bottom", "epoch")
         self._dice.setXLink(self._loss)
         for plot in self._plots:
@@ -105,6 +105,7 @@ class LearningCurve(pyqtgraph.GraphicsLayoutWidget):
             plot.hideButtons()
             plot.setMouseEnabled(x=False, y=False)
             plot.getAxis("left").setWidth(_AXIS_WIDTH)
+            plot.getAxis("left").enableAutoSIPrefix(False)
         self._loss.getAxis("bottom").setStyle(showValues=False)
         loss, dice = (pyqtgraph.mkColor(CURVE_COLORS[name]) for name in CURVE_COLORS)
         faint = pyqtgraph.mkColor(loss)
@@ -166,5 +167,5 @@ class LearningCurve(pyqtgraph.GraphicsLayoutWidget):
             mark.setPos(when)
         self._word.setText(f"best {value:.3f}, epoch {when:.0f}")
         # On the side that has more room.
-        self._word.setAnchor((1, 0) if when > middle else (0, 0))
-        self._word.setPos(when, curves.dice.max())
+        self._word.setAnchor((1, 1) if when > middle else (0, 1))
+        self._word.setPos(when, curves.dice.min())

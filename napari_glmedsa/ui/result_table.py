@@ -12,10 +12,12 @@ _METRIC_WORDS = {
     "dice": ("Dice", "Overlap of the mask with yours: 0 none, 1 the same"),
     "iou": ("IoU", "Overlap divided by union: stricter than Dice"),
     "threshold_jaccard": (
-        "Threshold Jaccard",
+        "Thr. Jaccard",
         "IoU that counts as 0 below 0.65, as in the ISIC 2018 challenge",
     ),
 }
+_RIGHT = Qt.AlignmentFlag.AlignRight
+_LEFT = Qt.AlignmentFlag.AlignLeft
 
 
 class ResultTable(QWidget):
@@ -24,10 +26,12 @@ class ResultTable(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.verdict = forms.paragraph()
-        self.difference = forms.paragraph()
+        self.difference = forms.paragraph(lines=2)
+        self.rows: list[tuple[str, ...]] = []
+        """The words of the table, row by row, without the headings."""
+        self._result: GateResult | None = None
         self._grid = QGridLayout()
-        self._grid.setSpacing(2)
-        self._grid.setColumnStretch(0, 1)
+        self._grid.setVerticalSpacing(2)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.verdict.native)
@@ -35,47 +39,42 @@ class ResultTable(QWidget):
         layout.addWidget(self.difference.native)
         self.setVisible(False)
 
-    @property
-    def rows(self) -> list[tuple[str, ...]]:
-        """The words of the table, row by row, without the heading."""
-        cells = [
-            [self._grid.itemAtPosition(row, column) for column in range(4)]
-            for row in range(1, self._grid.rowCount())
-        ]
-        return [tuple(_text(cell) for cell in row) for row in cells if all(row)]
-
     def show_result(self, result: GateResult | None) -> None:
         """Show a comparison, or nothing."""
-        while self._grid.count():
-            item = self._grid.takeAt(0)
-            widget = item.widget() if item else None
-            if widget is not None:
-                widget.deleteLater()
-        self.setVisible(result is not None)
-        if result is None:
+        if result == self._result:
             return
-        self._add_row(0, ("", "before", "after", "change"), tooltip="", bold=True)
-        row = 1
-        for metric in METRICS:
-            word, tooltip = _METRIC_WORDS[metric]
-            for index, clicks in enumerate(result.clicks):
-                before = result.before[metric][index]
-                after = result.after[metric][index]
-                name = f"{word}, {clicks} {'click' if clicks == 1 else 'clicks'}"
-                numbers = (f"{before:.3f}", f"{after:.3f}", f"{after - before:+.3f}")
-                self._add_row(row, (name, *numbers), tooltip=tooltip)
-                row += 1
-        self.verdict.value = result.sentence
-        self.difference.value = difference_sentence(result)
+        self._result = result
+        self._clear()
+        self.setVisible(result is not None)
+        if result is not None:
+            self._fill(result)
+            self.verdict.value = result.sentence
+            self.difference.value = difference_sentence(result)
 
-    def _add_row(
-        self, row: int, words: tuple[str, ...], *, tooltip: str, bold: bool = False
-    ) -> None:
-        for column, word in enumerate(words):
-            label = QLabel(f"<b>{word}</b>" if bold else word)
-            label.setToolTip(tooltip)
-            side = Qt.AlignmentFlag.AlignRight if column else Qt.AlignmentFlag.AlignLeft
-            self._grid.addWidget(label, row, column, side)
+    def _clear(self) -> None:
+        self.rows = []
+        while (item := self._grid.takeAt(0)) is not None:
+            if (widget := item.widget()) is not None:
+                widget.deleteLater()
+
+    def _fill(self, result: GateResult) -> None:
+        for index, clicks in enumerate(result.clicks):
+            column = 1 + 2 * index
+            word = f"{clicks} click" if clicks == 1 else f"{clicks} clicks"
+            self._grid.addWidget(QLabel(word), 0, column, 1, 2, _RIGHT)
+            for offset, when in enumerate(("before", "after")):
+                self._grid.addWidget(QLabel(when), 1, column + offset, _RIGHT)
+        for row, metric in enumerate(METRICS, start=2):
+            word, tooltip = _METRIC_WORDS[metric]
+            pairs = zip(result.before[metric], result.after[metric], strict=True)
+            words = (word, *(f"{value:.3f}" for pair in pairs for value in pair))
+            self.rows.append(words)
+            for column, text in enumerate(words):
+                # What is new stands out.
+                bold = column and not column % 2
+                label = QLabel(f"<b>{text}</b>" if bold else text)
+                label.setToolTip(tooltip)
+                self._grid.addWidget(label, row, column, _RIGHT if column else _LEFT)
 
 
 def difference_sentence(result: GateResult) -> str:
@@ -83,12 +82,6 @@ def difference_sentence(result: GateResult) -> str:
     low, high = result.interval
     images = "image" if result.n == 1 else "images"
     return (
-        f"Change in 1-click Dice {result.difference:+.3f} (95 % interval {low:+.3f} to "
-        f"{high:+.3f}) on {result.n} held-out {images}, {result.before_model} against "
-        f"{result.after_model}."
+        f"Change in 1-click Dice: {result.difference:+.3f}, 95 % interval {low:+.3f} "
+        f"to {high:+.3f}, on {result.n} held-out {images}."
     )
-
-
-def _text(item: object) -> str:
-    widget = item.widget() if hasattr(item, "widget") else None
-    return widget.text() if isinstance(widget, QLabel) else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,6 +65,7 @@ class RunGallery(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.enlarged: QDialog | None = None
+        self._pictures: tuple[Picture, ...] = ()
         self.thumbnails: list[Thumbnail] = []
         self._grid = QGridLayout()
         self._grid.setSpacing(4)
@@ -75,8 +75,11 @@ class RunGallery(QWidget):
         layout.addLayout(self._grid)
         self.setVisible(False)
 
-    def show_pictures(self, pictures: Sequence[Picture]) -> None:
+    def show_pictures(self, pictures: tuple[Picture, ...]) -> None:
         """Show these pictures instead of the ones before."""
+        if pictures == self._pictures:
+            return
+        self._pictures = pictures
         for thumbnail in self.thumbnails:
             self._grid.removeWidget(thumbnail)
             thumbnail.deleteLater()

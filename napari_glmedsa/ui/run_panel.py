@@ -86,7 +86,7 @@ class RunPanel(QWidget):
         run, active = look.run, look.active
         self.active.value = "" if active is None else f"Active model: {active}."
         self.activate_button.enabled = (
-            run is not None and run.adapter is not None and run.adapter != active
+            run is not None and run.model is not None and run.model != active
         )
         self.roll_back_button.enabled = look.can_roll_back
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from magicgui.widgets import ComboBox, PushButton
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 from superqt import QCollapsible
 
@@ -42,8 +43,11 @@ class RunSetup(QWidget):
         )
         self.explanation = forms.paragraph(lines=2)
         self.advanced = TrainingForm(PRESETS[DEFAULT_PRESET].config)
-        self.collapsible = QCollapsible("Advanced", expandedIcon="▾", collapsedIcon="▸")
+        # Superqt's own arrows do not know napari's themes.
+        self.collapsible = QCollapsible("", None, QIcon(), QIcon())
         self.collapsible.setDuration(0)
+        self.collapsible.toggled.connect(self._on_unfolded)
+        self._on_unfolded(False)
         self.collapsible.addWidget(self.advanced)
         self.estimate = forms.paragraph(lines=2)
         self.start_button = PushButton(
@@ -83,6 +87,9 @@ class RunSetup(QWidget):
         if offered != self._offered:
             self._offered = offered
             self.start.choices = offered
+
+    def _on_unfolded(self, unfolded: bool) -> None:
+        self.collapsible.setText("▾ Advanced" if unfolded else "▸ Advanced")
 
     def _on_preset(self) -> None:
         preset = PRESETS[self.preset.value]

@@ -93,7 +93,7 @@ class RunSnapshot:
         All that it told.
     curves : Curves
         Of the events.
-    adapter : ModelSpec or None
+    model : ModelSpec or None
         What it made, once it is registered.
     gate : GateResult or None
         How that compares to the model before.
@@ -107,7 +107,7 @@ class RunSnapshot:
     status: RunStatus
     events: tuple[TrainingEvent, ...] = ()
     curves: Curves = field(default_factory=Curves)
-    adapter: ModelSpec | None = None
+    model: ModelSpec | None = None
     gate: GateResult | None = None
     pictures: tuple[Picture, ...] = ()
     bytes_told: int = 0
@@ -131,6 +131,8 @@ class Look:
         Whether another one did before.
     models : tuple of ModelSpec
         What can be loaded.
+    problem : str
+        Why something of it could not be read, in a sentence.
     """
 
     root: Path | None = None
@@ -139,6 +141,7 @@ class Look:
     active: ModelSpec | None = None
     can_roll_back: bool = False
     models: tuple[ModelSpec, ...] = ()
+    problem: str = ""
 
 
 def read_project(project: AnnotationProject) -> ProjectSnapshot:
@@ -183,8 +186,8 @@ def read_run(folder: Path, known: RunSnapshot | None) -> RunSnapshot:
         known = replace(known, gate=run.gate())
     if not known.pictures:
         known = replace(known, pictures=tuple(map(draw_picture, run.gallery())))
-    adapter = ModelSpec(run.plan.start.base, status.adapter) if status.adapter else None
-    return replace(known, status=status, adapter=adapter, bytes_told=bytes_told)
+    model = ModelSpec.parse(status.model) if status.model else None
+    return replace(known, status=status, model=model, bytes_told=bytes_told)
 
 
 def _state(run: TrainingRun) -> str:
