@@ -18,7 +18,7 @@ AUTO = "auto"
 _EQUAL_WIDTH = QSizePolicy.Policy.Ignored
 
 PROGRESS_HEIGHT = 8
-LEADING = 5
+LEADING = 7
 
 DISCLAIMER = "Research software, not a medical device."
 

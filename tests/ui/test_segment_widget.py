@@ -1,121 +1,16 @@
-import threading
 from types import SimpleNamespace
 
 import dask.array
 import numpy as np
 import pytest
-from napari.utils.notifications import notification_manager
+from segmenting import CLICK, LONG, answered, click, drawn, expected_mask, layer
 
 from napari_glmedsa.images import read_mask
-from napari_glmedsa.inference import Predictor, Prompts
-from napari_glmedsa.registry import ModelRegistry, ModelSpec
-from napari_glmedsa.samples import draw_lesion
+from napari_glmedsa.registry import ModelSpec
 from napari_glmedsa.session import SessionState
 from napari_glmedsa.ui.segment_widget import SegmentWidget
 
 pytestmark = pytest.mark.ui
-
-LONG = 20_000  # milliseconds after which a test is stuck rather than slow
-SIZE = (96, 128)
-CLICK = (48.0, 64.0)
-
-
-class TinyModels(ModelRegistry):
-    """A registry without the built-in model, whose loading can be held up."""
-
-    def __init__(self, registry) -> None:
-        super().__init__(registry.root)
-        self._load = registry.load
-        self.opened = threading.Event()
-        self.opened.set()
-
-    def specs(self) -> list[ModelSpec]:
-        own = [spec for spec in super().specs() if spec.base == "sam_tiny"]
-        return sorted(own, key=lambda spec: spec.adapter is None)
-
-    def load(self, spec, *, device) -> Predictor:
-        assert self.opened.wait(LONG / 1000)
-        return self._load(spec, device=device)
-
-
-@pytest.fixture
-def models(registry) -> TinyModels:
-    return TinyModels(registry)
-
-
-@pytest.fixture
-def photo():
-    return draw_lesion(size=SIZE).image
-
-
-@pytest.fixture
-def dock(make_napari_viewer_proxy, models):
-    """Open the dock in a viewer; everything that a test needs to reach."""
-    viewer = make_napari_viewer_proxy()
-
-    def open_dock() -> SegmentWidget:
-        widget = SegmentWidget(viewer, models)
-        viewer.window.add_dock_widget(widget, name="Segment")
-        return widget
-
-    widget = open_dock()
-    yield SimpleNamespace(viewer=viewer, widget=widget, open=open_dock)
-    widget.session.close()
-
-
-@pytest.fixture
-def wait(qtbot):
-    def wait(condition) -> None:
-        qtbot.waitUntil(lambda: bool(condition()), timeout=LONG)
-
-    return wait
-
-
-@pytest.fixture
-def messages():
-    notification_manager.records.clear()
-    return lambda: [record.message for record in notification_manager.records]
-
-
-@pytest.fixture
-def ready(dock, photo, wait):
-    """The dock with an encoded photograph."""
-    dock.image = dock.viewer.add_image(photo, name="photo")
-    wait(lambda: "lesion mask" in dock.viewer.layers)
-    wait(lambda: dock.widget.session.state is SessionState.READY)
-    dock.clicks = layer(dock, "lesion")
-    dock.mask = layer(dock, "lesion mask")
-    return dock
-
-
-def layer(dock, name):
-    return dock.viewer.layers[name].__wrapped__
-
-
-def expected_mask(models, pixels, clicks, labels, spec=None):
-    """Predict the plain way; clicks are (row, col)."""
-    spec = spec or models.specs()[0]
-    predictor: Predictor = models.load(spec, device="cpu")
-    points = np.array(clicks, dtype=float)[:, ::-1]
-    return predictor.predict(predictor.encode(pixels), Prompts(points, labels)).mask
-
-
-def click(dock, at, label="lesion", wait=None) -> None:
-    """Add a click and wait for its answer."""
-    dock.clicks.feature_defaults = {"label": label}
-    dock.clicks.add(at)
-    if wait:
-        answered(dock, wait)
-
-
-def answered(dock, wait) -> None:
-    wait(lambda: dock.widget.session.state is SessionState.READY)
-    wait(lambda: dock.mask.data.any())
-
-
-def drawn(dock, label=1):
-    return dock.mask.data == label
-
 
 # ------------------------------------------------------------- the way of one click
 
