@@ -41,6 +41,7 @@ class SamArchitecture:
     decoder_mlp_dim: int = 2048
     conv_stem: bool = False
     patch_size: int = 16
+    stem_stages: int = 5
 
     @classmethod
     def from_state_dict(cls, state_dict: Mapping[str, Tensor]) -> Self:
@@ -70,6 +71,9 @@ class SamArchitecture:
                 "missing or odd); choose an official SAM checkpoint."
             ) from error
         conv_stem = "image_encoder.patch_embed.first.weight" in state_dict
+        deep = any(
+            n.startswith("image_encoder.patch_embed.stages.6") for n in state_dict
+        )
         return cls(
             embed_dim=embed_dim,
             depth=len(tables),
@@ -80,6 +84,7 @@ class SamArchitecture:
             prompt_embed_dim=neck.shape[0],
             decoder_mlp_dim=mlp.shape[0],
             conv_stem=conv_stem,
+            stem_stages=7 if deep else 5,
         )
 
 
@@ -91,7 +96,8 @@ def build_sam(
     Parameters
     ----------
     architecture
-        Only ``conv_stem`` goes beyond stock SAM: it replaces ``patch_embed``.
+        Only the ``conv_stem`` (of 5 or 7 stages) goes beyond stock SAM: it
+        replaces ``patch_embed``.
     state_dict
         Weights of any float type, used as they are if float32; without them
         the weights are random (`torch.manual_seed` rules).
@@ -164,7 +170,7 @@ def _assemble(shape: SamArchitecture) -> Sam:
         global_attn_indexes=shape.global_attn_indexes,
     )
     if shape.conv_stem:
-        encoder.patch_embed = ConvStem(shape.embed_dim)
+        encoder.patch_embed = ConvStem(shape.embed_dim, shape.stem_stages)
     return Sam(
         image_encoder=encoder,
         prompt_encoder=PromptEncoder(

@@ -1,8 +1,8 @@
 """A convolutional stem in front of the ViT blocks of a small SAM.
 
 A hybrid ViT (Dosovitskiy et al. 2020, section 3.1) learns from few images:
-the stem is EfficientNet-Lite0 up to stride 16, batch norms folded into the
-convolutions, and a linear map to the width of the blocks.
+the stem is EfficientNet-Lite0, batch norms folded into the convolutions, and a
+linear map from three of its strides to the width of the blocks.
 """
 
 from collections.abc import Iterator
@@ -11,15 +11,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# kernel, stride, expansion, channels, repeats: stages 1-5 of EfficientNet-Lite0.
+# kernel, stride, expansion, channels, repeats of EfficientNet-Lite0's stages.
 _STAGES = (
     (3, 1, 1, 16, 1),
     (3, 2, 6, 24, 2),
     (5, 2, 6, 40, 2),
     (3, 2, 6, 80, 3),
     (5, 1, 6, 112, 3),
+    (5, 2, 6, 192, 4),
+    (3, 1, 6, 320, 1),
 )
 _FINE_STAGE = 2  # the last stage at stride 8; its detail goes to the tokens too
+_TOKEN_STAGE = 4  # the last stage at stride 16, that of the tokens
 
 
 class SameConv(nn.Conv2d):
@@ -72,16 +75,19 @@ class ConvStem(nn.Module):
     ----------
     embed_dim
         Width of the ViT blocks that follow.
+    n_stages
+        5 ends at stride 16; 7 adds the stages at stride 32, which know most
+        about objects, and brings them back to stride 16.
     """
 
     stride = 16
 
-    def __init__(self, embed_dim: int) -> None:
+    def __init__(self, embed_dim: int, n_stages: int = 5) -> None:
         super().__init__()
         self.first = SameConv(3, 32, 3, 2, 1)
         channels = 32
         stages = []
-        for kernel, stride, factor, width, repeats in _STAGES:
+        for kernel, stride, factor, width, repeats in _STAGES[:n_stages]:
             blocks = []
             for repeat in range(repeats):
                 step = stride if repeat == 0 else 1
@@ -90,7 +96,8 @@ class ConvStem(nn.Module):
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.ModuleList(stages)
         fine = _STAGES[_FINE_STAGE][3] * 4  # 2 x 2 pixels of stride 8 per token
-        self.project = nn.Linear(channels + fine, embed_dim)
+        coarse = channels if n_stages > _TOKEN_STAGE + 1 else 0
+        self.project = nn.Linear(_STAGES[_TOKEN_STAGE][3] + fine + coarse, embed_dim)
 
     def convolutions(self) -> Iterator[SameConv]:
         """Yield the convolutions in the order of EfficientNet-Lite0's weights."""
@@ -102,10 +109,15 @@ class ConvStem(nn.Module):
         """Map normalised images (B, 3, H, W) to tokens (B, H/16, W/16, embed_dim)."""
         x = x.contiguous(memory_format=torch.channels_last)  # faster on CPU
         x = functional.relu6(self.first(x))
+        features = []
         for index, stage in enumerate(self.stages):
             x = stage(x)
             if index == _FINE_STAGE:
-                fine = functional.pixel_unshuffle(x, 2)
-        features = torch.cat([x, fine], dim=1).permute(0, 2, 3, 1)
-        tokens: Tensor = self.project(features)
+                features.append(functional.pixel_unshuffle(x, 2))
+            if index == _TOKEN_STAGE:
+                features.insert(0, x)
+        if len(self.stages) > _TOKEN_STAGE + 1:
+            grid = features[0].shape[-2:]
+            features.append(functional.interpolate(x, grid, mode="bilinear"))
+        tokens: Tensor = self.project(torch.cat(features, 1).permute(0, 2, 3, 1))
         return tokens
