@@ -262,7 +262,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, str]]:
         raise ProjectError(
             f"{path} cannot be read ({error.strerror}); check its name."
         ) from error
-    except (ValueError, csv.Error) as error:
+    except (UnicodeDecodeError, csv.Error) as error:
         raise ProjectError(
             f"{path} is not a CSV file in UTF-8; save it as one."
         ) from error
