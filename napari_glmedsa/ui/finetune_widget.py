@@ -210,6 +210,7 @@ class FineTuneWidget(Container[Widget]):
         if model is not None and project is not None and project.can_train:
             config = self.form.setup.config
             estimate = partial(self._work.estimate, project.root, model, config)
+            self._on_estimate("Estimating time and memory…")
             self._in_background("estimate", lambda _: estimate(), self._on_estimate)
         else:
             self._on_estimate("")

@@ -90,7 +90,11 @@ class FineTuneWork:
         run = TrainingRun.create(
             self._open(root), model, config, registry=self._registry
         )
-        run.launch(self._registry)
+        try:
+            run.launch(self._registry)
+        except GLMedSAError:
+            run.cancel()  # or it would wait for ever
+            raise
         return run.folder
 
     def steer(self, folder: Path, verb: Verb) -> None:

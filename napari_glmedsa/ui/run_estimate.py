@@ -71,8 +71,8 @@ def estimate(
         config = replace(
             config, adapter=read_card(registry.adapter_path(model.adapter)).config
         )
-    card = next((card for card in registry.bases() if card.name == model.base), None)
-    weights = read_weights(card.path if card else Path(model.base))
+    paths = [card.path for card in registry.bases() if card.name == model.base]
+    weights = read_weights(next(iter(paths), Path(model.base)))
     architecture = SamArchitecture.from_state_dict(weights)
     splits = list(project.splits().values())
     counts: dict[str, int] = {split: splits.count(split) for split in SPLITS}

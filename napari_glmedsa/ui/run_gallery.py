@@ -16,7 +16,7 @@ from napari_glmedsa.training.gallery import GALLERY_SIZE, GalleryItem
 from napari_glmedsa.ui.styles import OUTLINE_COLORS
 
 COLUMNS = 3
-THUMBNAIL = 92
+THUMBNAIL = 100
 """Pixels of a picture's longer side in the dock."""
 ENLARGED = 640
 """Pixels of an enlarged picture's longer side."""

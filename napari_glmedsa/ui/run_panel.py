@@ -68,13 +68,13 @@ class RunPanel(QWidget):
             forms.button_row(
                 self.pause_button, self.resume_button, self.cancel_button
             ).native,
-            self.curve,
             self.table,
-            self.gallery,
             self.active.native,
             forms.button_row(
                 self.activate_button, self.roll_back_button, self.reveal_button
             ).native,
+            self.gallery,
+            self.curve,
         ):
             layout.addWidget(widget)
         self.show_look(Look())
