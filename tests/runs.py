@@ -1,12 +1,16 @@
 """A project of drawn lesions and the smallest training run on it."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from napari_glmedsa.project import AnnotationProject, Provenance, Split
 from napari_glmedsa.registry import ModelRegistry, ModelSpec
 from napari_glmedsa.samples import draw_lesion
+from napari_glmedsa.tensors import read_safetensors
 from napari_glmedsa.training.config import TrainingConfig
+from napari_glmedsa.training.plan import write_plan
 from napari_glmedsa.training.run import TrainingRun
 
 BASE = ModelSpec("sam_tiny")
@@ -40,8 +44,28 @@ def drawn_project(
 def new_run(
     project: AnnotationProject, registry: ModelRegistry, **changes: Any
 ) -> TrainingRun:
-    """Make a run of the tiny base that is compared with that base."""
+    """Make a run of the tiny base that is compared with that base.
+
+    One thread, since the tests share the cores; a checkpoint after every step.
+    """
     options = {"compare_with": BASE, "device": "cpu", "registry": registry, **changes}
     config = options.pop("config", TINY_CONFIG)
     start = options.pop("start", BASE)
-    return TrainingRun.create(project, start, config, **options)
+    run = TrainingRun.create(project, start, config, **options)
+    plan = replace(run.plan, threads=1, checkpoint_seconds=0.0)
+    write_plan(run.folder / "config.json", plan)
+    return run
+
+
+def curve(run: TrainingRun) -> list[dict[str, Any]]:
+    """Return the events of a run without how long they took."""
+    path = run.metrics_path
+    lines = path.read_text().split("\n")[:-1] if path.exists() else []
+    events = [json.loads(line) for line in lines]
+    return [{k: v for k, v in e.items() if k != "timing"} for e in events]
+
+
+def weights(path: Path) -> dict[str, bytes]:
+    """Return the bytes of every tensor of an adapter file."""
+    tensors = read_safetensors(path)
+    return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}

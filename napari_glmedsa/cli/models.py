@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from napari_glmedsa.adapters.card import AdapterCard
     from napari_glmedsa.registry import BaseCard, ModelRegistry
 
+_WIDEST = 1000  # characters of a line that nobody has to see on a screen
+
 models = typer.Typer(
     name="models",
     help="List models with their origin, and choose the one in use.",
@@ -58,7 +60,9 @@ def list_models(
     table.caption, table.caption_justify = "* in use", "left"
     console = Console(emoji=False)
     if not console.is_terminal:  # a file or a pipe has no right edge
-        console.width = max(console.width, console.measure(table).maximum)
+        wide = console.options.update(max_width=_WIDEST)
+        needed = console.measure(table, options=wide).maximum
+        console.width = max(console.width, needed)
     console.print(table)
     for name, reason in registry.broken().items():
         complain(f"Adapter {name} cannot be used: {reason}")

@@ -227,22 +227,19 @@ def _create(
 
 
 def starting_model(registry: "ModelRegistry", config: "TrainingConfig") -> "ModelSpec":
-    """Return the active model; its base alone if its adapters are of another kind."""
+    """Return the active model; its base alone if other adapters are asked for."""
     from napari_glmedsa.activation import ActiveModel
     from napari_glmedsa.adapters.card import read_card
+    from napari_glmedsa.adapters.config import GLMedSAConfig
     from napari_glmedsa.registry import ModelSpec
 
     active = ActiveModel(registry).current()
-    if active.adapter is None:
-        return active
-    shape = read_card(registry.adapter_path(active.adapter)).config
-    if config.trains == "adapters" and shape == config.adapter:
-        return active
-    remark(
-        f"The adapters of {active} are of another kind than these settings ask for:"
-        f" starting from {active.base} alone."
+    if active.adapter is None or config.trains == "full":
+        return ModelSpec(active.base)
+    own = read_card(registry.adapter_path(active.adapter)).config
+    return (
+        active if config.adapter in (own, GLMedSAConfig()) else ModelSpec(active.base)
     )
-    return ModelSpec(active.base)
 
 
 def _agree(

@@ -149,13 +149,13 @@ class _Work:
         self._plan_checkpoint(0.0)
         self.tell("Training." if state is None else "Going on from the checkpoint.")
         for event in trainer.fit(train, val, state=state):
-            request = self.run.request() if self.processes.is_main else None
-            request = self.processes.tell(request)
             if self.status is not None:
                 self._note(event, outcome, clock)
-                ends_epoch = isinstance(event, EpochEvent)
-                if ends_epoch or request or time.monotonic() > self._checkpoint_due:
-                    self._checkpoint(trainer)
+            request = self.run.request() if self.processes.is_main else None
+            request = self.processes.tell(request)
+            ends_epoch = isinstance(event, EpochEvent)
+            if ends_epoch or request or time.monotonic() > self._checkpoint_due:
+                self._checkpoint(trainer)
             if request:
                 raise _Stopped(request)
         return outcome
@@ -220,6 +220,8 @@ class _Work:
             self.on_event(event)
 
     def _checkpoint(self, trainer: Trainer) -> None:
+        if self.status is None:  # the main process writes for all
+            return
         started = time.monotonic()
         self.write_checkpoint(self.run.folder / CHECKPOINT, trainer.state_dict())
         self._plan_checkpoint(time.monotonic() - started)

@@ -1,0 +1,95 @@
+"""A run in a process of its own, killed at any moment, goes on as if nothing was."""
+
+import os
+import random
+import signal
+import time
+
+import pytest
+from runs import curve, drawn_project, new_run, weights
+
+from napari_glmedsa.errors import TrainingError
+from napari_glmedsa.registry import ModelRegistry
+from napari_glmedsa.training.process import ProcessId
+from napari_glmedsa.training.run import TrainingRun
+from napari_glmedsa.training.status import RunStatus
+
+pytestmark = pytest.mark.e2e
+
+PATIENCE = 120.0
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch):
+    """The tests share the cores, and so do the processes they start."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+def wait(run: TrainingRun, until) -> RunStatus:
+    """Wait until something is true of the status, or the run has ended."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        status = run.status()
+        if until(status) or not status.is_active:
+            return status
+        time.sleep(0.005)
+    raise TimeoutError(run.log_path.read_text())
+
+
+def end(run: TrainingRun) -> RunStatus:
+    return wait(run, lambda _: False)
+
+
+def test_a_run_killed_at_any_moment_ends_as_one_that_was_not(
+    tmp_path, registry: ModelRegistry
+):
+    project = drawn_project(tmp_path / "lesions", train=4, val=2, test=12)
+    whole, killed = new_run(project, registry), new_run(project, registry)
+    whole.launch(registry)
+    assert end(whole).state == "finished", whole.log_path.read_text()
+
+    draw = random.Random(0)
+    moments = [
+        lambda status: status.pid > 0,  # while it starts
+        lambda status: len(curve(killed)) >= draw.randint(2, 6),  # in an epoch
+        lambda status: status.message.startswith("Comparing"),  # in the gate
+    ]
+    for moment in moments:
+        pid = killed.launch(registry)
+        wait(killed, lambda status, moment=moment: moment(status))
+        os.kill(pid, signal.SIGKILL)
+        status = end(killed)
+        assert (status.state, status.can_resume) == ("lost", True)
+    killed.resume(registry)
+    assert end(killed).state == "finished", killed.log_path.read_text()
+
+    assert curve(killed) == curve(whole)
+    assert weights(killed.adapter_path) == weights(whole.adapter_path)
+    assert killed.gate().images == whole.gate().images
+    names = [card.name for card in registry.adapters("sam_tiny")]
+    assert whole.status().adapter in names
+    assert killed.status().adapter in names
+    assert len(names) == 3  # one was there before
+
+
+def test_a_detached_run_pauses_goes_on_and_is_cancelled(
+    tmp_path, registry: ModelRegistry
+):
+    project = drawn_project(tmp_path / "lesions")
+    run, other = new_run(project, registry), new_run(project, registry)
+    pid = run.launch(registry)
+    wait(run, lambda _: len(curve(run)) >= 2)
+    with pytest.raises(TrainingError, match=run.id):
+        other.launch(registry)
+    run.pause()
+    status = end(run)
+    assert (status.state, status.pid) == ("paused", pid)
+    deadline = time.monotonic() + PATIENCE
+    while ProcessId.of(pid).born:  # it ends, and so gives its memory back
+        assert time.monotonic() < deadline
+    n_events = len(curve(run))
+    run.resume(registry)
+    found = TrainingRun.open(run.folder)  # as another program would
+    wait(found, lambda _: len(curve(found)) > n_events)
+    found.cancel()
+    assert end(found).state in ("cancelled", "finished")
