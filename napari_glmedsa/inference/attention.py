@@ -1,9 +1,8 @@
-"""SAM's windowed and global attention, computed faster, up to rounding the same.
+"""SAM's attention layers made fast, put in and taken out again.
 
-Stock SAM adds two broadcast tables to every attention map; forming that sum, and
-its gradient, costs more than the attention itself. Here the tables are appended
-to the queries, and one-hot rows and columns to the keys, so that one product
-gives the same map and PyTorch's own attention kernels can do the rest.
+Stock SAM pads the grid to whole windows before it computes queries, keys and
+values, and holds every attention map, its position bias and their sums in memory.
+The fused layers do neither, and give the same numbers up to rounding.
 """
 
 import torch
@@ -11,6 +10,8 @@ from segment_anything.modeling import ImageEncoderViT
 from segment_anything.modeling.image_encoder import Attention, Block, get_rel_pos
 from torch import Tensor, nn
 from torch.nn import functional
+
+from napari_glmedsa.inference.grid_attention import attend
 
 
 class FusedAttention(Attention):  # type: ignore[misc]  # segment_anything has no types
@@ -25,57 +26,40 @@ class FusedAttention(Attention):  # type: ignore[misc]  # segment_anything has n
 
     def forward(self, x: Tensor) -> Tensor:
         """Map normalised tokens (B, H, W, C) to the same shape."""
-        height, width = x.shape[1:3]
-        qkv = self.qkv(x)
-        window = self.window_size
-        if window == 0:
-            return self.proj(self._attend(qkv))  # type: ignore[no-any-return]
-        padding = (-height % window, -width % window)
-        qkv = _to_windows(self._padded(qkv, padding), window)
-        y = _from_windows(self._attend(qkv), window, height, width, x.shape[0])
-        return self.proj(y)  # type: ignore[no-any-return]
+        batch, height, width, channels = x.shape
+        window = (self.window_size,) * 2 if self.window_size else (height, width)
+        grids = _to_windows(self._padded(self.qkv(x), window), window, self.num_heads)
+        q, k, v = grids  # each (B * windows * heads, h * w, head_dim)
+        y = attend(q * self.scale, k, v, *self._position_bias(q, window))
+        y = _from_windows(y, window, (batch, height, width, channels))
+        result: Tensor = self.proj(y)
+        return result
 
-    def _padded(self, qkv: Tensor, padding: tuple[int, int]) -> Tensor:
-        if padding == (0, 0):
+    def _padded(self, qkv: Tensor, window: tuple[int, int]) -> Tensor:
+        batch, height, width, channels = qkv.shape
+        down, right = -height % window[0], -width % window[1]
+        if down == right == 0:
             return qkv
-        down, right = padding
         if self.qkv.bias is None:
             return functional.pad(qkv, (0, 0, 0, right, 0, down))
-        batch, height, width, channels = qkv.shape
         bias = self.qkv.bias.to(qkv.dtype)
         sides = bias.expand(batch, height, right, channels)
         below = bias.expand(batch, down, width + right, channels)
         return torch.cat([torch.cat([qkv, sides], dim=2), below], dim=1)
 
-    def _attend(self, qkv: Tensor) -> Tensor:
-        """Map (B, H, W, 3 C) to (B, H, W, C), every token seeing all of its grid."""
-        batch, height, width, channels = qkv.shape
-        heads = self.num_heads
-        parts = qkv.view(batch, height * width, 3, heads, -1).permute(2, 0, 3, 1, 4)
-        q, k, v = parts  # each (B, heads, H * W, head_dim)
-        head_dim = q.shape[-1]
-        scaled = q * self.scale
-        if self.use_rel_pos:
-            grid = q.reshape(batch, heads, height, width, head_dim)
-            rel_h = get_rel_pos(height, height, self.rel_pos_h).to(q.dtype)
-            rel_w = get_rel_pos(width, width, self.rel_pos_w).to(q.dtype)
-            bias_h = torch.einsum("bnhwc,hkc->bnhwk", grid, rel_h).flatten(2, 3)
-            bias_w = torch.einsum("bnhwc,wkc->bnhwk", grid, rel_w).flatten(2, 3)
-            rows = torch.eye(height, dtype=q.dtype, device=q.device)
-            columns = torch.eye(width, dtype=q.dtype, device=q.device)
-            where = torch.cat(
-                [rows.repeat_interleave(width, 0), columns.repeat(height, 1)], dim=1
-            )
-            scaled = torch.cat([scaled, bias_h, bias_w], dim=-1)
-            k = torch.cat([k, where.expand(batch, heads, -1, -1)], dim=-1)
-        # the flash kernels want one width for all three, a multiple of eight
-        wide = scaled.shape[-1] + -scaled.shape[-1] % 8
-        scaled, k, v = (
-            functional.pad(part, (0, wide - part.shape[-1])) for part in (scaled, k, v)
-        )
-        y = functional.scaled_dot_product_attention(scaled, k, v, scale=1.0)
-        y = y[..., :head_dim].transpose(1, 2)
-        return y.reshape(batch, height, width, channels // 3)
+    def _position_bias(
+        self, q: Tensor, window: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        height, width = window
+        if not self.use_rel_pos:
+            nothing = q.new_zeros(*q.shape[:2], height + width)
+            return nothing[..., :height], nothing[..., height:]
+        grid = q.view(-1, height, width, q.shape[-1])
+        rel_h = get_rel_pos(height, height, self.rel_pos_h).to(q.dtype)
+        rel_w = get_rel_pos(width, width, self.rel_pos_w).to(q.dtype)
+        bias_h = torch.einsum("ghwc,hkc->ghwk", grid, rel_h).flatten(1, 2)
+        bias_w = torch.einsum("ghwc,wkc->ghwk", grid, rel_w).flatten(1, 2)
+        return bias_h, bias_w
 
 
 class FusedBlock(Block):  # type: ignore[misc]  # segment_anything has no types
@@ -119,18 +103,22 @@ def _stock_layer(module: nn.Module) -> nn.Module:
     return module
 
 
-def _to_windows(x: Tensor, window: int) -> Tensor:
-    """Cut (B, H, W, C) into (B * windows, window, window, C)."""
-    batch, height, width, channels = x.shape
-    x = x.view(batch, height // window, window, width // window, window, channels)
-    return x.transpose(2, 3).reshape(-1, window, window, channels)
+def _to_windows(qkv: Tensor, window: tuple[int, int], heads: int) -> Tensor:
+    """Cut (B, H, W, 3 C) into (3, B * windows * heads, h * w, C / heads)."""
+    batch, height, width, _ = qkv.shape
+    down, across = height // window[0], width // window[1]
+    parts = qkv.view(batch, down, window[0], across, window[1], 3, heads, -1)
+    parts = parts.permute(5, 0, 1, 3, 6, 2, 4, 7)  # one copy for all
+    return parts.reshape(3, -1, window[0] * window[1], parts.shape[-1])
 
 
 def _from_windows(
-    windows: Tensor, window: int, height: int, width: int, batch: int
+    y: Tensor, window: tuple[int, int], shape: tuple[int, int, int, int]
 ) -> Tensor:
-    """Undo `_to_windows` and crop to (B, height, width, C)."""
-    down, across = -(-height // window), -(-width // window)
-    x = windows.view(batch, down, across, window, window, -1).transpose(2, 3)
-    x = x.reshape(batch, down * window, across * window, -1)
-    return x[:, :height, :width]
+    """Put (B * windows * heads, h * w, C / heads) together as `shape`, (B, H, W, C)."""
+    batch, height, width, channels = shape
+    down, across = -(-height // window[0]), -(-width // window[1])
+    y = y.view(batch, down, across, -1, *window, y.shape[-1])
+    y = y.permute(0, 1, 4, 2, 5, 3, 6)
+    y = y.reshape(batch, down * window[0], across * window[1], channels)
+    return y[:, :height, :width]
