@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_glmedsa.errors import Cancelled
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+PATIENCE = 30.0
+"""Seconds that the end of the program waits for work that cannot be called off."""
 
 
 class Job:
@@ -74,6 +79,7 @@ class JobQueue:
         self._closed = False
         self._wake = threading.Condition()
         self._worker: threading.Thread | None = None
+        atexit.register(_end_quietly, weakref.ref(self))
 
     def submit(
         self,
@@ -131,6 +137,11 @@ class JobQueue:
             self._call_off(self._chain)
             self._wake.notify()
 
+    def wait(self, seconds: float) -> None:
+        """Wait for the worker of a closed queue to end."""
+        if self._worker is not None:
+            self._worker.join(seconds)
+
     def _replaced_by(self, key: str) -> tuple[str, ...]:
         return self._chain[self._chain.index(key) :] if key in self._chain else (key,)
 
@@ -161,3 +172,14 @@ class JobQueue:
                 return None
             self._running = self._pending.pop(0)
             return self._running
+
+
+def _end_quietly(reference: weakref.ref[JobQueue]) -> None:
+    """Let the worker come to its end before Python ends.
+
+    A thread that Python stops in the middle of PyTorch aborts the process, and a file
+    that is being saved would be lost.
+    """
+    if (queue := reference()) is not None:
+        queue.close()
+        queue.wait(PATIENCE)

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -226,3 +228,32 @@ def test_a_closed_queue_takes_no_more_jobs(results):
     job = results.submit("load", lambda job: "loaded")
     assert job.cancelled
     assert results.done == []
+
+
+QUICK_EXIT = """
+import sys, threading, time
+from pathlib import Path
+from napari_glmedsa.jobs import JobQueue
+def encode(job):
+    running.set()
+    while True:
+        time.sleep(0.01)
+        job.raise_if_cancelled()
+def save(job):
+    time.sleep(0.3)
+    Path(sys.argv[1]).write_text("saved")
+running, queue, ignore = threading.Event(), JobQueue(["encode"]), lambda _: None
+queue.submit("encode", encode, on_done=ignore, on_error=ignore)
+queue.submit("save", save, on_done=ignore, on_error=ignore)
+running.wait()
+"""
+
+
+def test_a_program_that_ends_calls_off_the_encoding_and_finishes_the_saving(tmp_path):
+    """Python kills a thread in the middle of PyTorch with an abort."""
+    path = tmp_path / "mask"
+    done = subprocess.run(
+        [sys.executable, "-c", QUICK_EXIT, str(path)], check=False, timeout=60
+    )
+    assert done.returncode == 0
+    assert path.read_text() == "saved"
