@@ -20,7 +20,7 @@ from napari_glmedsa.inference import (
 )
 
 TABLE_SIZE = 512  # pixels; position tables are kept so and made smaller as needed
-RATE, STEM_RATE = 7e-4, 7e-5
+RATE, STEM_RATE = 3e-4, 1.5e-5
 FROZEN_STAGES = 3  # of the stem: costly to train, and good edges as they are
 
 

@@ -11,7 +11,7 @@ logger = logging.getLogger("recipe")
 SIZES = (256, 384, 512)  # pixels
 STABLE_SHARES = (0.9, 0.1, 0.0)  # of steps at each size
 ANNEAL_SHARES = (0.5, 0.4, 0.1)
-WARM_UP = 100  # steps
+WARM_UP = 60  # steps
 ANNEAL_MINUTES = 20.0
 
 

@@ -98,7 +98,7 @@ def train(args: argparse.Namespace) -> None:
     positions._pe_encoding = torch.autocast("cpu", enabled=False)(
         positions._pe_encoding
     )
-    optimiser = torch.optim.AdamW(groups(sam), betas=(0.9, 0.98), fused=True)
+    optimiser = torch.optim.AdamW(groups(sam), betas=(0.9, 0.99), fused=True)
     learnt = [p for p in sam.parameters() if p.requires_grad]
     average = [p.detach().clone() for p in learnt]
     progress = Progress()
