@@ -29,7 +29,7 @@ PATIENCE = 60.0
 class ProjectLink:
     """Saves the accepted objects of an image and brings back those saved earlier.
 
-    The worker does all that touches the project. A save that fails loses nothing: the
+    A worker does all that touches the project. A save that fails loses nothing: the
     mask stays on the screen, and `is_behind` until it has been saved.
 
     Parameters
@@ -39,7 +39,7 @@ class ProjectLink:
     recent : RecentProjects
         What is remembered over restarts.
     jobs : JobQueue
-        The worker; it finishes a save even when the dock is closed.
+        The worker, without a chain: it finishes a save even when the dock is closed.
     main_thread : MainThread
         Where answers are wanted.
     """
@@ -147,11 +147,14 @@ class ProjectLink:
             self._say(f"Saving to {desk.folder.name}…")
             # A key of its own: no save ever replaces another.
             self._n_saves += 1
-            self._submit(
+            finished = threading.Event()
+            job = self._submit(
                 f"save {self._n_saves}",
-                to_the_end(lambda _: desk.save(photograph)),
+                to_the_end(lambda _: desk.save(photograph), finished),
                 partial(self._on_saved, trio, version),
             )
+            if job.cancelled:
+                finished.set()
 
     def _meet(self) -> None:
         """Bring image and project together, whichever of them is new."""
@@ -218,8 +221,8 @@ class ProjectLink:
 
     def _submit(
         self, key: str, run: Callable[[Job], Entry], on_done: Callable[[Entry], None]
-    ) -> None:
-        self._jobs.submit(
+    ) -> Job:
+        return self._jobs.submit(
             key,
             run,
             on_done=self._main_thread.wrap(on_done),
@@ -237,13 +240,14 @@ class ProjectLink:
         self.changed.emit()
 
 
-def to_the_end(run: Callable[[Job], Entry]) -> Callable[[Job], Entry]:
-    """Let a napari that is closed at once wait until the worker has done this.
+def to_the_end(
+    run: Callable[[Job], Entry], finished: threading.Event
+) -> Callable[[Job], Entry]:
+    """Let a program that is closed at once wait until the worker has done this.
 
-    The worker is a daemon, which would end in the middle. The queue must not drop what
-    is returned here.
+    The worker is a daemon, which would end in the middle. Whoever does not let it run
+    sets `finished`.
     """
-    finished = threading.Event()
 
     def run_to_the_end(job: Job) -> Entry:
         try:

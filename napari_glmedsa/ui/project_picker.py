@@ -17,7 +17,8 @@ NONE, OPEN, CREATE, SIGN = "None", "Open folder…", "New project…", "Annotato
 TOOLTIP = """<p>The annotation project that learns from you. <i>Accept</i> also saves
 the photograph, its accepted lesions and their clicks there.</p>
 <p>When you choose a project, the lesions accepted on the current photograph go into it.
-When you open a photograph that is in it, its lesions come back.</p>"""
+Those of other photographs follow when you return to them. When you open a photograph
+that is in the project, its lesions come back.</p>"""
 
 
 class ProjectPicker:

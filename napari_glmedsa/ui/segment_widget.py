@@ -33,7 +33,8 @@ class SegmentWidget(Container[Widget]):
     """Turns clicks on an image layer into a Labels layer.
 
     Clicks go from the layers to the session and masks from the session to the layers,
-    never the other way round. All work is done in the session's worker.
+    never the other way round. The session's worker does all work with the model, and
+    one of its own all work with the project.
 
     Parameters
     ----------
@@ -59,6 +60,7 @@ class SegmentWidget(Container[Widget]):
         self.margins = (0, 0, 0, 0)
         self._main_thread = MainThread(self.native)
         self._jobs = JobQueue(JOB_CHAIN)
+        self._project_jobs = JobQueue()  # a photograph takes seconds: no click waits
         self.session = SegmentationSession(registry, self._jobs)
         # The first job imports torch, while the user still looks for the photograph.
         offer = partial(forms.offer_devices, form.device)
@@ -68,12 +70,12 @@ class SegmentWidget(Container[Widget]):
         self._project = ProjectLink(
             form.project,
             RecentProjects(registry.root),
-            jobs=self._jobs,
+            jobs=self._project_jobs,
             main_thread=self._main_thread,
         )
         self._connect()
         self._models.update()
-        if form.model.value is None:
+        if form.model.value is None and not self._problem:
             self._on_model_picked()
         self._followed.follow_later()
 
@@ -286,3 +288,4 @@ class SegmentWidget(Container[Widget]):
             self._closed = True
             self._followed.close()
             self.session.close()
+            self._project_jobs.close()

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 from qtpy.QtWidgets import QFileDialog, QInputDialog
-from segmenting import CLICK, click, drawn, expected_mask, layer
+from segmenting import CLICK, LONG, click, drawn, expected_mask, layer
 from tiny import train_a_little
 
 from napari_glmedsa.activation import ActiveModel
@@ -120,7 +121,7 @@ def test_every_accepted_object_is_saved_and_none_that_is_still_clicked(
     image = only_image(remembered)
     wait(lambda: remembered.labels(image) == (1, 2))
     ready.widget._project.save()
-    wait(lambda: not ready.widget._jobs._pending and "Saved" in status(ready))
+    wait(lambda: not ready.widget._project_jobs._pending and "Saved" in status(ready))
     assert remembered.labels(image) == (1, 2)
     assert np.array_equal(remembered.mask(image, 2), drawn(ready, 2))
 
@@ -165,9 +166,29 @@ def test_what_was_painted_is_saved_when_the_user_goes_to_another_image(
 
 def test_without_a_project_accept_saves_nothing(ready, wait, project):
     accept(ready, CLICK, wait)
-    wait(lambda: not ready.widget._jobs._pending)
+    wait(lambda: not ready.widget._project_jobs._pending)
     assert (status(ready), shown_project(ready)) == ("", NONE)
     assert project.images() == []
+
+
+def test_a_click_is_answered_while_a_photograph_is_being_saved(
+    remembered, ready, wait, monkeypatch
+):
+    wait(lambda: shown_project(ready) == "clinic")
+    answered, save = threading.Event(), AnnotationProject.save_annotation
+
+    def save_slowly(*arguments) -> None:
+        assert answered.wait(LONG / 1000)
+        save(*arguments)
+
+    monkeypatch.setattr(AnnotationProject, "save_annotation", save_slowly)
+    accept(ready, CLICK, wait)
+    click(ready, (20, 20))
+    wait(lambda: drawn(ready, 2).any())
+    assert "Saving to clinic" in status(ready)
+    answered.set()
+    saved(ready, wait)
+    assert remembered.labels(only_image(remembered)) == (1,)
 
 
 # ------------------------------------------------------------- choosing a project
@@ -427,7 +448,7 @@ def test_closing_the_dock_at_once_still_saves(remembered, ready, wait):
 
 
 NAPARI_THAT_ENDS = """
-import sys, time
+import sys, threading, time
 from pathlib import Path
 from napari_glmedsa.jobs import JobQueue
 from napari_glmedsa.ui.project_link import to_the_end
@@ -436,7 +457,8 @@ def save(job):
     time.sleep(0.5)
     Path(sys.argv[1]).touch()
 
-JobQueue().submit("save", to_the_end(save), on_done=print, on_error=print)
+run = to_the_end(save, threading.Event())
+JobQueue().submit("save", run, on_done=print, on_error=print)
 """
 
 

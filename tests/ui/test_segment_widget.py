@@ -336,6 +336,15 @@ def test_a_model_that_does_not_load_is_one_sentence(dock, photo, wait, messages)
     assert "nobody" in dock.widget.form.hint.value
 
 
+def test_a_damaged_registry_is_one_sentence(models, make_napari_viewer_proxy, messages):
+    (models.root / "base" / "sam_tiny" / "card.json").write_text("{")
+    widget = SegmentWidget(make_napari_viewer_proxy(), models)
+    assert len(messages()) == 1
+    assert "is damaged" in messages()[0]
+    assert widget.form.hint.value == messages()[0]
+    widget.session.close()
+
+
 # ------------------------------------------------------------- layers come and go
 
 
