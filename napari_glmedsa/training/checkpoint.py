@@ -14,12 +14,14 @@ from napari_glmedsa.files import atomic_write
 CHECKPOINT = "checkpoint.pt"
 """Name of the file in a run's folder."""
 
+_OVERHEAD = 1 << 20
+
 CheckpointWriter = Callable[[Path, Mapping[str, Any]], None]
 
 
 def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     """Write tensors and plain types atomically; raises OSError on a full disk."""
-    needed = 2 * sum(tensor.nbytes for tensor in _tensors(state)) + (1 << 20)
+    needed = sum(tensor.nbytes for tensor in _tensors(state)) + _OVERHEAD
     if shutil.disk_usage(path.parent).free < needed:  # torch would not say why
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
     with atomic_write(path) as partial:

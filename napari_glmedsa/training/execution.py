@@ -75,10 +75,11 @@ def execute(
         _Work(run, registry, processes).train()
         return None
     with only_run(run.folder.parent, run.id), _logging_to(run.log_path):
-        before = run.status()
-        status = StatusWriter(
-            run.status_path, replace(before, state="running", message="", model="")
-        )
+        try:
+            running = replace(run.status(), state="running", message="", model="")
+            status = StatusWriter(run.status_path, running)
+        except OSError as error:
+            raise TrainingError(explain(error, run.folder)) from error
 
         def tell(message: str) -> None:
             logger.info("%s", message)

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 import traceback
 from pathlib import Path
 
@@ -14,12 +15,12 @@ def explain(error: Exception, folder: Path) -> str:
     """Return one sentence about a run in `folder`: what went wrong, what to do."""
     if isinstance(error, GLMedSAError):
         return str(error)
+    if _is_full_disk(error):
+        return (
+            f"The disk of {folder} is full; free some space and resume the run, whose "
+            "last checkpoint is kept."
+        )
     if isinstance(error, OSError):
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return (
-                f"The disk of {folder} is full; free some space and resume the "
-                "run, whose last checkpoint is kept."
-            )
         return (
             f"A file cannot be read or written ({error.strerror or error}: "
             f"{error.filename or folder}); put that right and resume the run."
@@ -38,3 +39,9 @@ def write_traceback(log: Path) -> None:
             traceback.print_exc(file=stream)
     except OSError as error:  # the disk may be full; the sentence matters more
         logger.warning("The traceback was not written: %s", error)
+
+
+def _is_full_disk(error: Exception) -> bool:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return os.strerror(errno.ENOSPC) in str(error)  # safetensors has errors of its own

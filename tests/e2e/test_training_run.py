@@ -3,6 +3,8 @@
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -93,3 +95,34 @@ def test_a_detached_run_pauses_goes_on_and_is_cancelled(
     wait(found, lambda _: len(curve(found)) > n_events)
     found.cancel()
     assert end(found).state in ("cancelled", "finished")
+
+
+def test_two_processes_make_one_run_with_the_result_of_one(
+    tmp_path, registry: ModelRegistry, monkeypatch
+):
+    monkeypatch.setenv("NAPARI_GLMEDSA_HOME", str(registry.root))
+    project = drawn_project(tmp_path / "lesions", train=3)
+    accelerate = [sys.executable, "-m", "accelerate.commands.launch", "--cpu"]
+    accelerate += ["--num_processes", "2", "--num_machines", "1"]
+    accelerate += ["--mixed_precision", "no", "--dynamo_backend", "no"]
+    train = ["-m", "napari_glmedsa", "train", str(project.root), "--start", "sam_tiny"]
+    train += ["--compare-with", "sam_tiny", "--preset", "quick", "--epochs", "1"]
+    finished = subprocess.run(
+        [*accelerate, *train, "--set", "precision=fp32"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    (two,) = TrainingRun.runs(project)
+    assert two.status().state == "finished"
+    assert finished.stdout.count("Held out: 5 images (test)") == 1
+    one = new_run(project, registry, config=two.plan.config)
+    one.execute(registry)
+    for ours, theirs in zip(curve(two), curve(one), strict=True):
+        for key, value in theirs.items():
+            near = pytest.approx(value, abs=1e-5) if key == "loss" else value
+            assert ours[key] == near
+    names = [name for event in curve(two) for name in event.get("images", ())]
+    assert sorted(names) == sorted(two.plan.images["train"])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from runs import BASE, TINY_CONFIG, curve, drawn_project, new_run, weights
+from safetensors import SafetensorError
 from tiny import TINY, randomise
 
 from napari_glmedsa.activation import ActiveModel
@@ -267,6 +268,29 @@ def test_a_checkpoint_that_would_not_fit_is_not_begun(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         write_checkpoint(tmp_path / CHECKPOINT, {"weights": {"a": torch.zeros(9)}})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_full_of_something_else_is_told_the_same_way(
+    project, registry, monkeypatch
+):
+    def full(*_: object, **__: object) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    fails(new_run(project, registry), registry, "disk .* is full")
+
+
+def test_a_run_that_cannot_say_that_it_runs_does_not_begin(
+    project, registry, monkeypatch
+):
+    run = new_run(project, registry)
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", "status.json")
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    with pytest.raises(TrainingError, match="Read-only file system"):
+        run.execute(registry)
 
 
 def test_an_image_that_vanishes_is_named_and_may_come_back(project, registry):
