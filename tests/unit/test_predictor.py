@@ -50,6 +50,7 @@ def prompt_sets(size: tuple[int, int]) -> dict[str, Prompts]:
         "many clicks": Prompts(coords, labels),
         "box": Prompts(np.empty((0, 2)), np.empty(0), box=box),
         "box and clicks": Prompts(coords[:2], labels[:2], box=box),
+        "mask alone": Prompts(np.empty((0, 2)), np.empty(0), mask_input=mask),
         "clicks and mask": Prompts(coords[:3], labels[:3], mask_input=mask),
         "everything": Prompts(coords, labels, box=box, mask_input=mask),
     }
@@ -109,6 +110,33 @@ def test_a_batch_of_images_is_decoded_as_each_alone(tiny_sam):
         alone, iou = decode_masks(tiny_sam, embeddings[one], coords[one], labels[one])
         torch.testing.assert_close(together[one], alone)
         torch.testing.assert_close(ious[one], iou)
+
+
+@pytest.mark.parametrize("multimask_output", [False, True])
+def test_boxes_and_mask_prompts_of_a_batch_stay_with_their_image(
+    tiny_sam, multimask_output
+):
+    generator = torch.Generator().manual_seed(0)
+    embeddings = torch.randn(3, 32, 4, 4, generator=generator)
+    corners = 32 * torch.rand(3, 2, generator=generator)
+    boxes = torch.cat([corners, corners + 20], dim=1)
+    masks = torch.randn(3, 1, 16, 16, generator=generator)
+
+    def decode(which: slice) -> torch.Tensor:
+        logits, _ = decode_masks(
+            tiny_sam,
+            embeddings[which],
+            boxes=boxes[which],
+            mask_input=masks[which],
+            multimask_output=multimask_output,
+        )
+        return logits
+
+    together = decode(slice(None))
+    assert together.shape == (3, 3 if multimask_output else 1, 16, 16)
+    for index in range(3):
+        one = slice(index, index + 1)
+        torch.testing.assert_close(together[one], decode(one))
 
 
 def test_several_prompts_per_image_are_told_apart_by_their_index(tiny_sam):
