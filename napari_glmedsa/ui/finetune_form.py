@@ -70,7 +70,7 @@ class FineTuneForm(QScrollArea):
             one.name if times[one.name] == 1 else f"{one.name} ({one.parent})"
             for one in folders
         ]
-        self.project.choices = list(zip(names, folders, strict=True))
+        forms.offer(self.project, list(zip(names, folders, strict=True)))
         for index, folder in enumerate(folders):
             self.project.native.setItemData(
                 index, str(folder), Qt.ItemDataRole.ToolTipRole

@@ -96,6 +96,14 @@ class FineTuneWidget(Container[Widget]):
         self.form.show_page(RUNS)
         self._look_now()
 
+    def close_work(self) -> None:
+        """Stop looking and end the worker; runs go on. A second call does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._timer.stop()
+            self._viewer.events.theme.disconnect(self._on_theme)
+            self._jobs.close()
+
     def _connect(self) -> None:
         form, setup, run = self.form, self.form.setup, self.form.run
         form.project.changed.connect(self._on_project_picked)
@@ -113,7 +121,7 @@ class FineTuneWidget(Container[Widget]):
         self._watch.changed.connect(self._on_registry_changed)
         self._viewer.events.theme.connect(self._on_theme)
         self.native_parent_changed.connect(self._on_parent_changed)
-        self.native.destroyed.connect(self._close)
+        self.native.destroyed.connect(self.close_work)
 
     def _in_background(
         self, key: str, run: Callable[[Job], Any], on_done: Callable[[Any], object]
@@ -161,20 +169,19 @@ class FineTuneWidget(Container[Widget]):
 
     def _submit_look(self, *, whole: bool) -> None:
         self._looking = True
-        look = partial(
-            self._work.look, self.project, self._folder, self._look, whole=whole
-        )
+        asked = (self.project, self._folder)
+        look = partial(self._work.look, *asked, self._look, whole=whole)
         self._jobs.submit(
             "look",
             lambda _: look(),
-            on_done=self._main_thread.wrap(self._on_look),
+            on_done=self._main_thread.wrap(partial(self._on_look, asked)),
             on_error=self._main_thread.wrap(self._on_look_failed),
         )
 
-    def _on_look(self, look: Look) -> None:
+    def _on_look(self, asked: tuple[Path | None, Path | None], look: Look) -> None:
         self._looking = False
-        if self._closed or look.root != self.project:
-            return
+        if self._closed or asked != (self.project, self._folder):
+            return  # it answers a question that is no longer asked
         before, self._look = self._look, look
         first = before.project is None
         if look.run is not None:
@@ -185,7 +192,7 @@ class FineTuneWidget(Container[Widget]):
         if look.problem and look.problem != before.problem:  # said once
             show_error(look.problem)
         self._refresh()
-        if (before.project, before.active) != (look.project, look.active):
+        if _matters_to_estimate(before) != _matters_to_estimate(look):
             self._estimate()
 
     def _on_look_failed(self, error: Exception) -> None:
@@ -292,9 +299,7 @@ class FineTuneWidget(Container[Widget]):
         if parent is None and not self._closed:
             self.native.deleteLater()
 
-    def _close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            self._timer.stop()
-            self._viewer.events.theme.disconnect(self._on_theme)
-            self._jobs.close()
+
+def _matters_to_estimate(look: Look) -> object:
+    counts = look.project.counts if look.project else None
+    return look.root, counts, look.active

@@ -53,6 +53,7 @@ class FineTuneWork:
         """
         if known.root != root:
             known = replace(known, root=root, project=None, run=None)
+        whole = whole or bool(known.problem)  # is it still one?
         try:
             if whole or known.active is None:
                 known = self._look_at_models(known)
@@ -120,5 +121,8 @@ class FineTuneWork:
         bind_triton_to_its_own_llvm()
         from napari_glmedsa.ui.run_estimate import estimate
 
-        project = self._open(root)
-        return estimate(project, self._registry, model, config).sentence()
+        try:
+            project = self._open(root)
+            return estimate(project, self._registry, model, config).sentence()
+        except GLMedSAError as error:
+            return f"Time and memory cannot be estimated: {error}"

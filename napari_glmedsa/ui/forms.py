@@ -74,6 +74,18 @@ def offer_models(picker: ComboBox, specs: Sequence[ModelSpec]) -> None:
     picker.choices = lambda _: choices
 
 
+def offer(picker: ComboBox, choices: Sequence[tuple[str, object]]) -> None:
+    """Offer (word, value) pairs in this order; what is picked stays so if it can."""
+    picked = picker.value
+    with picker.changed.blocked():
+        picker.choices = lambda _: ()  # magicgui would keep the order of before
+        picker.choices = lambda _: choices
+        if picked in picker.choices:
+            picker.value = picked
+    if picker.value != picked:
+        picker.changed.emit(picker.value)
+
+
 def device_picker() -> ComboBox:
     """Return a picker of computing devices; see `offer_devices`."""
     return narrow(

@@ -139,6 +139,11 @@ class LearningCurve(pyqtgraph.GraphicsLayoutWidget):
         self._loss.setXRange(0, max(done, n_epochs), padding=0.02)
         self._mark_best(curves, middle=max(done, n_epochs) / 2)
 
+    @property
+    def best_words(self) -> str:
+        """What stands beside the mark of the best epoch, if there is one."""
+        return str(self._word.toPlainText()) if self._word.isVisible() else ""
+
     def set_theme(self, name: str) -> None:
         """Take over the colours of a napari theme."""
         theme = get_theme(name)

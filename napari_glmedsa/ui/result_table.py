@@ -39,8 +39,10 @@ class ResultTable(QWidget):
         layout.addWidget(self.difference.native)
         self.setVisible(False)
 
-    def show_result(self, result: GateResult | None) -> None:
-        """Show a comparison, or nothing."""
+    def show_result(self, result: GateResult | None, *, verdict: str = "") -> None:
+        """Show a comparison, or nothing; without a `verdict` the gate speaks."""
+        if result is not None:
+            self.verdict.value = verdict or result.sentence
         if result == self._result:
             return
         self._result = result
@@ -48,7 +50,6 @@ class ResultTable(QWidget):
         self.setVisible(result is not None)
         if result is not None:
             self._fill(result)
-            self.verdict.value = result.sentence
             self.difference.value = difference_sentence(result)
 
     def _clear(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from napari_glmedsa.ui.run_snapshot import UNFINISHED, Look, RunSnapshot
 STATE_WORDS = {
     "queued": "Starting.",
     "running": "Training.",
-    "paused": "Paused: Resume goes on where it stopped.",
+    "paused": "Paused.",
     "finished": "Finished.",
     "cancelled": "Cancelled.",
     "failed": "Failed.",
@@ -92,13 +93,16 @@ class RunPanel(QWidget):
 
     def _offer_runs(self, look: Look) -> None:
         runs = look.project.runs if look.project else ()
-        offered = [
-            (f"{moment(folder.name)}, {state}", folder) for folder, state in runs
-        ]
+        times = Counter(moment(folder.name) for folder, _ in runs)
+        offered = []
+        for folder, state in runs:
+            when = moment(folder.name)
+            unique = when if times[when] == 1 else f"{when} {folder.name[-6:]}"
+            offered.append((f"{unique}, {state}", folder))
         if offered != self._offered:
             self._offered = offered
             with self.runs.changed.blocked():
-                self.runs.choices = offered
+                forms.offer(self.runs, offered)
         if look.run is not None and look.run.folder in self.runs.choices:
             with self.runs.changed.blocked():
                 self.runs.value = look.run.folder
@@ -116,15 +120,15 @@ class RunPanel(QWidget):
         self.curve.setVisible(run is not None)
         if run is not None:
             self.curve.show_curves(run.curves, n_epochs=status.n_epochs)
-        self.table.show_result(run.gate if run else None)
+        self.table.show_result(run.gate if run else None, verdict=status.message)
         self.gallery.show_pictures(run.pictures if run else ())
 
 
 def state_sentence(status: RunStatus) -> str:
     """Return how far a run is, in words."""
-    words = [STATE_WORDS[status.state]]
-    if status.message:
-        words.append(status.message)
+    # The last word of a finished run stands beside its table.
+    own = "" if status.state == "finished" else status.message
+    words = [own or STATE_WORDS[status.state]]
     if status.epoch and status.n_epochs:
         words.append(f"Epoch {status.epoch} of {status.n_epochs}.")
     if status.is_active and status.eta_seconds is not None:

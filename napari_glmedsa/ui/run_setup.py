@@ -86,7 +86,7 @@ class RunSetup(QWidget):
         offered += [(f"base: {spec.base}", spec) for spec in bases]
         if offered != self._offered:
             self._offered = offered
-            self.start.choices = offered
+            forms.offer(self.start, offered)
 
     def _on_unfolded(self, unfolded: bool) -> None:
         self.collapsible.setText("▾ Advanced" if unfolded else "▸ Advanced")
