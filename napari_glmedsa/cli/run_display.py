@@ -19,6 +19,7 @@ from rich.table import Table
 from napari_glmedsa.cli.terminal import remark
 
 if TYPE_CHECKING:
+    from napari_glmedsa.registry import ModelRegistry
     from napari_glmedsa.training.events import TrainingEvent
     from napari_glmedsa.training.gate import GateResult
     from napari_glmedsa.training.run import TrainingRun
@@ -81,8 +82,10 @@ def showing(run: "TrainingRun") -> Iterator[RunDisplay]:
         yield RunDisplay(progress, plan.config.epochs, n_steps)
 
 
-def show_plan(run: "TrainingRun") -> None:
-    """Say on stderr what will be done."""
+def show_plan(run: "TrainingRun", registry: "ModelRegistry") -> None:
+    """Say on stderr what will be done, and about how long it takes."""
+    from napari_glmedsa.training.estimate import estimate_run
+
     plan = run.plan
     counts = ", ".join(f"{n} {split}" for split, n in plan.counts.items())
     remark(
@@ -90,6 +93,10 @@ def show_plan(run: "TrainingRun") -> None:
         f"is compared with {plan.compare_with}."
     )
     remark(f"Its folder is {run.folder}.")
+    estimate = estimate_run(
+        registry, plan.start, plan.config, plan.counts, device=plan.device
+    )
+    remark(estimate.sentence())
 
 
 def show_gate(result: "GateResult") -> None:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from napari_glmedsa.training.processes import Processes
     from napari_glmedsa.training.run import TrainingRun
 
-PAUSED = 3
-"""Exit code of a run that can be resumed."""
+NOT_FINISHED = 3
+"""Exit code of a run that was paused or cancelled."""
 
 
 def train(
@@ -126,7 +126,7 @@ def train(
         with _pausing(run):
             run.execute(registry)
         return
-    show_plan(run)
+    show_plan(run, registry)
     _execute(run, registry)
 
 
@@ -207,11 +207,14 @@ def _create(
     config: "TrainingConfig",
     start: str | None,
     compare_with: str | None,
+    device: str,
     **rest: Any,
 ) -> "TrainingRun":
+    from napari_glmedsa.inference import resolve_device
     from napari_glmedsa.project import AnnotationProject
     from napari_glmedsa.training.run import TrainingRun
 
+    resolve_device(device)  # before there is a folder
     if project is None:
         raise TrainingError(
             "There is nothing to learn from; name the folder of a project."
@@ -221,6 +224,7 @@ def _create(
         model_spec(start) if start else starting_model(registry, config),
         config,
         compare_with=model_spec(compare_with) if compare_with else None,
+        device=device,
         registry=registry,
         **rest,
     )
@@ -271,9 +275,9 @@ def _execute(run: "TrainingRun", registry: "ModelRegistry") -> None:
         typer.echo(status.message)
         return
     remark(status.message)
-    if status.state == "paused":
+    if status.can_resume:
         remark(f"Go on with: glmedsa train --resume {run.folder}")
-        raise typer.Exit(PAUSED)
+    raise typer.Exit(NOT_FINISHED)
 
 
 @contextmanager

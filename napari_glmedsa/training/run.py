@@ -96,8 +96,8 @@ class TrainingRun:
             activation=activation,
             registry=registry or ModelRegistry(default_root()),
         )
-        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        run = cls(project.runs_folder / f"{moment}-{uuid4().hex[:6]}")
+        moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")[:-3]
+        run = cls(project.runs_folder / f"{moment}Z-{uuid4().hex[:6]}")
         try:
             run.folder.mkdir(parents=True)
             # A run exists once it has a plan, so its status is there before.

@@ -10,7 +10,7 @@ from command import Outcome, glmedsa, is_one_sentence
 from runs import curve, drawn_project, weights
 
 from napari_glmedsa.activation import ActiveModel
-from napari_glmedsa.cli.train import PAUSED, configure, starting_model
+from napari_glmedsa.cli.train import NOT_FINISHED, configure, starting_model
 from napari_glmedsa.errors import TrainingError
 from napari_glmedsa.project import AnnotationProject
 from napari_glmedsa.registry import ModelRegistry, ModelSpec
@@ -55,6 +55,7 @@ def test_a_run_shows_its_progress_and_the_comparison(train, project, registry):
     assert run.plan.config == configure("quick", ["precision=fp32"], epochs=2, seed=3)
     assert ActiveModel(registry).current().adapter.startswith("moles-")
     assert "INFO" not in outcome.err
+    assert "It takes about" in outcome.err
     assert "Comparing with the old model" in run.log_path.read_text()
 
 
@@ -80,7 +81,7 @@ def test_ctrl_c_pauses_and_the_sentence_resumes(train, project, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_step", interrupted)
         outcome = train(project.root, *TINY, *SMALL)
-    assert outcome.code == PAUSED
+    assert outcome.code == NOT_FINISHED
     assert signal.getsignal(signal.SIGINT) == before
     run = TrainingRun.runs(project)[0]
     assert f"glmedsa train --resume {run.folder}" in outcome.err
@@ -116,6 +117,7 @@ def test_mistakes_are_one_sentence(train, project, tmp_path):
         (project.root, "--start", "sam_huge"),
         (project.root, "--start", "sam_vit_mini+tiny_adapter"),
         (project.root, "--compare-with", "+"),
+        (project.root, "--device", "abacus"),
         (project.root, "--resume", "yesterday"),
     ):
         outcome = train(*arguments)
@@ -173,3 +175,17 @@ def test_without_a_start_the_active_adapter_is_trained_further(registry):
         (["trains=full"], ModelSpec("sam_tiny")),
     ):
         assert starting_model(registry, configure("quick", settings)) == start
+
+
+def test_a_run_that_somebody_cancels_ends_without_a_model(train, project, monkeypatch):
+    steps = Trainer._step
+
+    def cancelled(trainer: Trainer, *arguments: object):
+        TrainingRun.runs(project)[0].cancel()
+        yield from steps(trainer, *arguments)
+
+    monkeypatch.setattr(Trainer, "_step", cancelled)
+    outcome = train(project.root, *TINY, *SMALL)
+    assert outcome.code == NOT_FINISHED
+    assert "unregistered" in outcome.err
+    assert "--resume" not in outcome.err

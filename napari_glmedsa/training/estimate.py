@@ -1,0 +1,89 @@
+"""What a run will cost before it starts: time and memory, in a sentence."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from napari_glmedsa.adapters.card import read_card
+from napari_glmedsa.registry import ModelRegistry, ModelSpec
+from napari_glmedsa.training.config import TrainingConfig
+
+_GIB = 2**30
+_MINUTE, _HOUR = 60, 3600
+
+
+@dataclass(frozen=True, slots=True)
+class RunEstimate:
+    """Time and memory of a run, each off by half or by double.
+
+    Parameters
+    ----------
+    seconds
+        Until its end, if it does not stop early.
+    available_bytes
+        Memory that is free now, on the device that computes.
+    device
+        Where it computes.
+    """
+
+    seconds: float
+    available_bytes: int
+    device: str
+
+    def sentence(self) -> str:
+        """Say it."""
+        return (
+            f"It takes about {in_words(self.seconds)} on {self.device}, where "
+            f"{self.available_bytes / _GIB:.1f} GB of memory are free."
+        )
+
+
+def estimate_run(
+    registry: ModelRegistry,
+    start: ModelSpec,
+    config: TrainingConfig,
+    counts: Mapping[str, int],
+    *,
+    device: str = "auto",
+) -> RunEstimate:
+    """Measure on this computer what a run would cost; takes a few seconds.
+
+    Parameters
+    ----------
+    registry, start, config
+        As for `TrainingRun.create`.
+    counts
+        Images per split.
+    device
+        ``"auto"`` or a name.
+
+    Raises
+    ------
+    ModelNotFoundError, CheckpointError, DeviceError
+        If the model or the device is not there.
+    """
+    from napari_glmedsa.inference import SamArchitecture, read_weights, resolve_device
+    from napari_glmedsa.training.duration import estimate_seconds
+    from napari_glmedsa.training.memory import available_bytes
+
+    if start.adapter is not None:
+        shape = read_card(registry.adapter_path(start.adapter)).config
+        config = replace(config, adapter=shape)
+    found = [card.path for card in registry.bases() if card.name == start.base]
+    weights = read_weights(found[0] if found else Path(start.base))
+    architecture = SamArchitecture.from_state_dict(weights)
+    where = resolve_device(device)
+    return RunEstimate(
+        seconds=estimate_seconds(architecture, config, counts, device=where),
+        available_bytes=available_bytes(where),
+        device=str(where),
+    )
+
+
+def in_words(seconds: float) -> str:
+    """Return a length of time as people say it."""
+    if seconds < 1.5 * _MINUTE:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 1.5 * _HOUR:
+        return f"{round(seconds / _MINUTE)} min"
+    return f"{seconds / _HOUR:.1f} h"
