@@ -39,20 +39,28 @@ class RecentProjects:
         """Return the project used last, if any."""
         return next(iter(self.paths()), None)
 
-    def current(self) -> Path | None:
-        """Return the project that accepted masks go into, None if nowhere."""
-        return self.latest() if self._read().get("in_use", True) else None
+    def saves_into(self) -> Path | None:
+        """Return the project that accepted masks go into, None if nowhere.
+
+        As long as nobody has said so, it is the latest.
+        """
+        document = self._read()
+        if "saves_into" not in document:
+            return self.latest()
+        path = document["saves_into"]
+        return Path(path) if isinstance(path, str) else None
 
     def add(self, path: Path) -> None:
-        """Remember a project as the one that was used last and is in use."""
-        path = path.absolute()
-        others = [known for known in self.paths() if known != path]
-        newest = [str(known) for known in (path, *others)][:MAX_RECENT]
-        self._update(projects=newest, in_use=True)
+        """Remember a project as the one that was used last."""
+        self._update(projects=self._with(path))
 
-    def lay_aside(self) -> None:
-        """Remember that no project is in use now; `latest` stays."""
-        self._update(in_use=False)
+    def save_into(self, path: Path | None) -> None:
+        """Remember where accepted masks go from now on; None is nowhere."""
+        if path is None:
+            self._update(saves_into=None)
+        else:
+            here = str(path.absolute())
+            self._update(projects=self._with(path), saves_into=here)
 
     def annotator(self) -> str:
         """Return who annotates: the name that was set, else the system's user name."""
@@ -68,6 +76,11 @@ class RecentProjects:
         """Remember who annotates; an empty name means the system's user name."""
         self._update(annotator=name.strip())
 
+    def _with(self, path: Path) -> list[str]:
+        path = path.absolute()
+        others = [known for known in self.paths() if known != path]
+        return [str(known) for known in (path, *others)][:MAX_RECENT]
+
     def _read(self) -> dict[str, Any]:
         try:
             document = read_json(self._file)
@@ -76,8 +89,11 @@ class RecentProjects:
         return document if isinstance(document, dict) else {}
 
     def _update(self, **changes: Any) -> None:
+        before = self._read()
+        if (now := {**before, **changes}) == before:
+            return  # whoever watches the file is spared the news
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            write_json(self._file, {**self._read(), **changes})
+            write_json(self._file, now)
         except OSError as error:
             logger.warning("%s cannot be written (%s)", self._file, error)

@@ -66,8 +66,11 @@ class ProjectLink:
         picker.closed.connect(self.close_project)
         picker.signed.connect(self._on_signed)
         self.offer_recent()
-        if (latest := recent.current()) is not None:
-            self.open(latest)
+        if (folder := recent.saves_into()) is not None:
+            desk = ProjectDesk(folder)
+            self._submit(
+                "open project", lambda _: desk.open(), partial(self._use, desk)
+            )
 
     @property
     def annotator(self) -> str:
@@ -88,24 +91,27 @@ class ProjectLink:
     def open(self, folder: Path) -> None:
         """Save into the project in a folder from now on."""
         desk = ProjectDesk(folder.absolute())
-        self._submit("open project", lambda _: desk.open(), partial(self._use, desk))
+        self._submit("open project", lambda _: desk.open(), partial(self._pick, desk))
 
     def create(self, folder: Path) -> None:
         """Save into a new project from now on."""
         desk = ProjectDesk(folder.absolute())
-        self._submit("open project", lambda _: desk.create(), partial(self._use, desk))
+        self._submit("open project", lambda _: desk.create(), partial(self._pick, desk))
 
     def close_project(self) -> None:
         """Save nowhere from now on."""
         self._jobs.cancel("open project")
         self._desk = None
-        self._recent.lay_aside()
+        self._recent.save_into(None)
         self._picker.show_project(None)
         self._say("")
 
+    def _pick(self, desk: ProjectDesk, entry: Entry) -> None:
+        self._recent.save_into(desk.folder)
+        self._use(desk, entry)
+
     def _use(self, desk: ProjectDesk, entry: Entry) -> None:
         self._desk = desk
-        self._recent.add(desk.folder)
         self.offer_recent()
         self._picker.show_project(desk.folder)
         self._say(_saving_into(entry))

@@ -51,14 +51,16 @@ class ProjectPicker:
         self._folder: Path | None = None
         self._recent: tuple[Path, ...] = ()
         self._annotator = ""
-        self.offer((), annotator="")
+        self._fill()
         # Only what a person does: setting the index does not emit this.
         self.native.activated.connect(self._on_activated)
 
     def offer(self, recent: Sequence[Path], *, annotator: str) -> None:
         """Offer these projects, and the annotator's name to be changed."""
-        self._recent, self._annotator = tuple(recent), annotator
-        self._fill()
+        offered = (tuple(recent), annotator)
+        if offered != (self._recent, self._annotator):  # the user may be choosing now
+            self._recent, self._annotator = offered
+            self._fill()
 
     def show_project(self, folder: Path | None) -> None:
         """Show which project is open."""

@@ -61,6 +61,14 @@ def screen(photo) -> Screen:
     return Screen(photo)
 
 
+@pytest.fixture
+def later(desk, screen, photo) -> Screen:
+    """A new screen with a photograph of which one object is in the project."""
+    screen.accept(square(2, 3), model="earlier")
+    desk.save(screen.photograph())
+    return Screen(photo)
+
+
 def only_image(project) -> str:
     (image,) = project.annotated()
     return image
@@ -156,12 +164,7 @@ def test_looking_up_writes_nothing(desk, project, screen):
     assert project.images() == []
 
 
-def test_a_save_keeps_objects_that_the_screen_never_showed(
-    desk, project, screen, photo
-):
-    screen.accept(square(2, 3), model="earlier")
-    desk.save(screen.photograph())
-    later = Screen(photo)
+def test_a_save_keeps_objects_that_the_screen_never_showed(desk, project, later):
     later.accept(square(30, 40), model="later")
     entry = desk.save(later.photograph())
     assert [one.provenance.model for one in entry.missing] == ["earlier"]
@@ -175,23 +178,15 @@ def test_a_save_keeps_objects_that_the_screen_never_showed(
 
 
 def test_a_lesion_outlined_anew_has_its_new_outline_and_it_is_said(
-    desk, project, screen, photo
+    desk, project, later
 ):
-    screen.accept(square(2, 3), model="earlier")
-    desk.save(screen.photograph())
-    later = Screen(photo)
     later.accept(square(3, 3), model="later")
     entry = desk.save(later.photograph())
     assert (entry.missing, entry.n_replaced) == ((), 1)
     assert same(masks(project), square(3, 3))
 
 
-def test_of_an_object_that_is_partly_covered_the_rest_is_kept(
-    desk, project, screen, photo
-):
-    screen.accept(square(2, 3), model="earlier")
-    desk.save(screen.photograph())
-    later = Screen(photo)
+def test_of_an_object_that_is_partly_covered_the_rest_is_kept(desk, project, later):
     later.accept(square(8, 3), model="later")
     desk.save(later.photograph())
     assert same(masks(project), square(8, 3), square(2, 3) & ~square(8, 3))

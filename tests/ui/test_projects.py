@@ -203,7 +203,7 @@ def test_none_is_remembered_over_restarts(remembered, recent, dock, wait):
     wait(lambda: shown_project(dock) == "clinic")
     pick(dock, NONE)
     assert (shown_project(dock), status(dock)) == (NONE, "")
-    assert recent.current() is None
+    assert recent.saves_into() is None
     assert dock.open().form.project.native.currentText() == NONE
 
 
@@ -217,7 +217,7 @@ def test_choosing_a_project_saves_what_was_accepted_before(
     saved(ready, wait)
     assert np.array_equal(project.mask(only_image(project)), drawn(ready))
     assert shown_project(ready) == "clinic"
-    assert recent.current() == project.root
+    assert recent.saves_into() == project.root
 
 
 def test_a_new_project_is_made_where_the_user_says(

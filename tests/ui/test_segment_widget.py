@@ -467,8 +467,9 @@ def test_two_docks_on_one_image_do_not_lose_what_was_accepted(ready, wait):
 
 
 def test_napari_opens_the_dock_and_the_samples_from_the_manifest(
-    make_napari_viewer, wait
+    make_napari_viewer, wait, monkeypatch, tmp_path
 ):
+    monkeypatch.setenv("NAPARI_GLMEDSA_HOME", str(tmp_path))
     viewer = make_napari_viewer()
     _, widget = viewer.window.add_plugin_dock_widget("napari-glmedsa", "Segment")
     assert isinstance(widget, SegmentWidget)

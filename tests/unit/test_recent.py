@@ -13,14 +13,14 @@ def recent(tmp_path) -> RecentProjects:
 def test_nothing_is_remembered_at_first(recent):
     assert recent.paths() == ()
     assert recent.latest() is None
-    assert recent.current() is None
+    assert recent.saves_into() is None
 
 
 def test_the_project_added_last_is_the_latest_for_every_reader(recent, tmp_path):
     for name in ("one", "two", "one"):
         recent.add(tmp_path / name)
     again = RecentProjects(tmp_path / "root that does not exist yet")
-    assert again.latest() == again.current() == tmp_path / "one"
+    assert again.latest() == again.saves_into() == tmp_path / "one"
     assert again.paths() == (tmp_path / "one", tmp_path / "two")
 
 
@@ -32,13 +32,24 @@ def test_a_relative_path_is_remembered_from_the_root_of_the_disk(
     assert recent.latest() == tmp_path / "mine"
 
 
-def test_a_project_laid_aside_is_not_current_until_it_is_added_again(recent, tmp_path):
-    recent.add(tmp_path)
-    recent.lay_aside()
-    assert recent.current() is None
-    assert recent.latest() == tmp_path
-    recent.add(tmp_path)
-    assert recent.current() == tmp_path
+def test_who_saves_nowhere_does_so_until_they_say_otherwise(recent, tmp_path):
+    recent.save_into(tmp_path / "one")
+    recent.save_into(None)
+    assert recent.saves_into() is None
+    recent.add(tmp_path / "two")
+    assert recent.saves_into() is None
+    assert recent.paths() == (tmp_path / "two", tmp_path / "one")
+    recent.save_into(tmp_path / "one")
+    assert recent.saves_into() == recent.latest() == tmp_path / "one"
+
+
+def test_using_another_project_elsewhere_does_not_change_where_masks_go(
+    recent, tmp_path
+):
+    recent.save_into(tmp_path / "one")
+    recent.add(tmp_path / "two")
+    assert recent.saves_into() == tmp_path / "one"
+    assert recent.latest() == tmp_path / "two"
 
 
 def test_the_oldest_projects_are_forgotten(recent, tmp_path):
