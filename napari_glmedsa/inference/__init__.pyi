@@ -1,6 +1,7 @@
 from .architecture import SamArchitecture, build_sam, resize_sam
+from .attention import fuse_attention, unfuse_attention
 from .decode import decode_masks
-from .device import available_devices, resolve_device
+from .device import available_devices, resolve_device, resolve_precision
 from .embedding import ImageEmbedding
 from .predictor import MaskPrediction, Predictor
 from .preprocess import to_rgb_uint8
@@ -16,8 +17,11 @@ __all__ = [
     "available_devices",
     "build_sam",
     "decode_masks",
+    "fuse_attention",
     "read_weights",
     "resize_sam",
     "resolve_device",
+    "resolve_precision",
     "to_rgb_uint8",
+    "unfuse_attention",
 ]

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,12 +14,17 @@ from torch import Tensor
 
 from napari_glmedsa.errors import DeviceError, PromptError
 from napari_glmedsa.files import sha256_array
+from napari_glmedsa.inference.attention import fuse_attention
 from napari_glmedsa.inference.decode import decode_masks
+from napari_glmedsa.inference.device import (
+    Precision,
+    PrecisionChoice,
+    resolve_precision,
+)
 from napari_glmedsa.inference.embedding import ImageEmbedding
 from napari_glmedsa.inference.preprocess import model_input
 from napari_glmedsa.inference.prompts import Prompts
 
-Precision = Literal["fp32", "bf16", "fp16"]
 BlockCallback = Callable[[int, int], None]
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -56,11 +61,14 @@ class Predictor:
     Parameters
     ----------
     sam
-        The model, on its device; put into eval mode.
+        The model, on its device; put into eval mode, its attention made fast
+        (`fuse_attention`).
     fingerprint
         Names the weights; part of every embedding's key.
     precision
-        Of the image encoder; the decoder always computes in float32.
+        Of the image encoder; the decoder always computes in float32. ``"auto"``
+        takes bf16 where the processor computes in it, several times faster and
+        not quite the same; ``"fp32"`` is exact up to rounding.
     multimask_output
         Let SAM propose three masks and take the one it believes in most.
     """
@@ -70,14 +78,13 @@ class Predictor:
         sam: Sam,
         *,
         fingerprint: str,
-        precision: Precision = "fp32",
+        precision: PrecisionChoice = "fp32",
         multimask_output: bool = False,
     ) -> None:
-        if precision not in ("fp32", *_AUTOCAST):
-            raise ValueError(f"precision must be fp32, bf16 or fp16, not {precision!r}")
+        self.precision: Precision = resolve_precision(precision, sam.device)
         self.sam = sam.eval()
+        fuse_attention(sam.image_encoder)
         self.fingerprint = fingerprint
-        self.precision = precision
         self.multimask_output = multimask_output
 
     @property
