@@ -64,7 +64,7 @@ class GLMedSAConfig:
                 f"activation must be relu or gelu, not {self.activation!r}."
             )
 
-        if not re.fullmatch(r"all|last:[1-9]\d*", self.blocks):
+        if not re.fullmatch(r"all|last:[1-9]\d*", str(self.blocks)):
             raise ValueError(
                 f"blocks must be all or last:k, such as last:4, not {self.blocks!r}."
             )

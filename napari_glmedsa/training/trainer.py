@@ -245,8 +245,9 @@ class Trainer:
         return self.epoch >= self.config.epochs or tired
 
     def best(self) -> None:
-        """Put the weights that validated best into the model."""
-        copy_weights(self.trained, self._best)
+        """Put the weights that validated best, if any did, into the model."""
+        if self._best:
+            copy_weights(self.trained, self._best)
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that `load_state_dict` needs: live tensors and plain types.
