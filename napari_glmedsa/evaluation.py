@@ -19,6 +19,7 @@ PROTOCOL: dict[str, Any] = {
     "labels": "all positive",
     "threshold": "logit > 0 at the image's own size",
     "average": "per image, then the mean over images",
+    "pooled": "over the pixels of all images together (micro average)",
     "seeding": "per image, from the seed and the image's id",
     "threshold_jaccard": "IoU if at least 0.65, else 0 (ISIC 2018)",
 }
@@ -69,12 +70,23 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class ImageScore:
-    """Scores of one image after 1, 2, ... clicks."""
+    """Scores of one image after 1, 2, ... clicks.
+
+    Parameters
+    ----------
+    id
+        The case's.
+    dice, iou, threshold_jaccard
+        One value per click.
+    pixels
+        Per click, how many are in both masks and in either; for pooled figures.
+    """
 
     id: str
     dice: tuple[float, ...]
     iou: tuple[float, ...]
     threshold_jaccard: tuple[float, ...]
+    pixels: tuple[tuple[int, int], ...]
 
 
 def evaluate_clicks(
@@ -111,6 +123,7 @@ def evaluate_clicks(
             tuple(dice(mask, case.mask) for mask in masks),
             tuple(iou(mask, case.mask) for mask in masks),
             tuple(threshold_jaccard(mask, case.mask) for mask in masks),
+            tuple(_overlap(mask, case.mask) for mask in masks),
         )
 
 
@@ -144,11 +157,41 @@ def replay_clicks(
 
 
 def summarise(scores: Sequence[ImageScore]) -> dict[str, list[float]]:
-    """Return the mean over images of each metric, a list over clicks."""
-    return {
+    """Return every metric over all images, a list over clicks.
+
+    ``dice``, ``iou`` and ``threshold_jaccard`` are means of the images' own, and
+    keep `jensen_bound`; ``pooled_dice`` and ``pooled_iou`` count the pixels of all
+    images together, so that large lesions weigh more.
+    """
+    means: dict[str, list[float]] = {
         metric: np.mean([getattr(score, metric) for score in scores], axis=0).tolist()
         for metric in ("dice", "iou", "threshold_jaccard")
     }
+    for mean_dice, mean_iou in zip(means["dice"], means["iou"], strict=True):
+        assert mean_iou >= jensen_bound(mean_dice) - 1e-9, "not of the same masks"
+    both, either = np.sum([score.pixels for score in scores], axis=0, dtype=float).T
+    means["pooled_dice"] = _ratio(2 * both, either + both).tolist()
+    means["pooled_iou"] = _ratio(both, either).tolist()
+    return means
+
+
+def jensen_bound(mean_dice: float) -> float:
+    """Return the least mean IoU that images with this mean Dice can have.
+
+    An image's IoU is ``D / (2 - D)``, convex in its Dice, so by Jensen's inequality
+    the mean IoU is never less than that of the mean Dice. A table that says
+    otherwise shows figures of different predictions or averages.
+    """
+    return mean_dice / (2 - mean_dice)
+
+
+def _overlap(mask: NDArray[np.bool_], target: NDArray[np.bool_]) -> tuple[int, int]:
+    return int((mask & target).sum()), int((mask | target).sum())
+
+
+def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[Any]:
+    """Divide; nothing found where nothing is to be found is right."""
+    return np.divide(part, whole, out=np.ones_like(part), where=whole > 0)
 
 
 @torch.inference_mode()

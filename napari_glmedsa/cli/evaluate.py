@@ -134,7 +134,10 @@ def _show(
     summary = Table(
         title=f"Mean of {images}", box=box.SIMPLE_HEAD, title_justify="left"
     )
-    for heading in ("Clicks", "Dice", "IoU", "Threshold Jaccard"):
+    for heading in (
+        *("Clicks", "Dice", "IoU", "Threshold Jaccard"),
+        *("Pooled Dice", "Pooled IoU"),
+    ):
         summary.add_column(heading, justify="right")
     for click, values in enumerate(zip(*mean.values(), strict=True), start=1):
         summary.add_row(str(click), *map(_number, values))

@@ -1,4 +1,8 @@
-"""Metrics by hand, clicks where the protocol says, scores that are reproducible."""
+"""Metrics by hand, clicks where the protocol says, scores that are reproducible.
+
+P15: the click simulator is in (x, y), deterministic per image, and asks in the missed
+lesion. P16: the metrics, pooled ones and the Jensen bound included.
+"""
 
 import numpy as np
 import pytest
@@ -8,9 +12,11 @@ from hypothesis.extra.numpy import arrays
 
 from napari_glmedsa.evaluation import (
     Case,
+    ImageScore,
     dice,
     evaluate_clicks,
     iou,
+    jensen_bound,
     summarise,
     threshold_jaccard,
 )
@@ -113,14 +119,42 @@ def test_another_seed_clicks_elsewhere_and_clicks_stay_on_the_lesion(predictor, 
         assert cases[1].mask[row - 1 : row + 2, column - 1 : column + 2].any()
 
 
-def test_means_are_over_images_and_keep_the_bound_between_dice_and_iou(
-    predictor, cases
-):
+def test_means_are_over_images_and_pooled_figures_over_pixels(predictor, cases):
     scores = list(evaluate_clicks(predictor, cases, n_clicks=2))
     mean = summarise(scores)
     assert mean["dice"][1] == pytest.approx((scores[0].dice[1] + scores[1].dice[1]) / 2)
-    for d, j in zip(mean["dice"], mean["iou"], strict=True):
-        assert j >= d / (2 - d) - 1e-12  # Jensen: IoU is convex in Dice
+    both = sum(score.pixels[1][0] for score in scores)
+    either = sum(score.pixels[1][1] for score in scores)
+    assert mean["pooled_iou"][1] == pytest.approx(both / either)
+    assert mean["pooled_dice"][1] == pytest.approx(2 * both / (both + either))
+    for score in scores:
+        both, either = score.pixels[0]
+        assert score.iou[0] == pytest.approx(both / either)
+
+
+def test_the_mean_iou_is_never_below_the_bound_of_the_mean_dice():
+    """P16: and a table that says otherwise is refused."""
+    assert jensen_bound(0.929) == pytest.approx(
+        0.867, abs=1e-3
+    )  # the paper prints .845
+    assert (jensen_bound(0), jensen_bound(1)) == (0, 1)
+    rng = np.random.default_rng(0)
+    jaccards = rng.random(50)
+    images = [
+        ImageScore(str(n), (2 * j / (1 + j),), (j,), (0.0,), ((0, 0),))
+        for n, j in enumerate(jaccards)
+    ]
+    mean = summarise(images)
+    assert mean["iou"][0] > jensen_bound(mean["dice"][0])
+    impossible = ImageScore("table one", (0.929,), (0.845,), (0.0,), ((0, 0),))
+    with pytest.raises(AssertionError, match="not of the same masks"):
+        summarise([impossible])
+
+
+def test_pooled_figures_of_empty_masks_are_perfect():
+    empty = ImageScore("a", (1.0,), (1.0,), (1.0,), ((0, 0),))
+    mean = summarise([empty])
+    assert mean["pooled_dice"] == mean["pooled_iou"] == [1.0]
 
 
 def test_a_mask_of_another_size_is_refused(predictor, image):
