@@ -20,7 +20,8 @@ from napari_glmedsa.inference import (
 )
 
 TABLE_SIZE = 512  # pixels; position tables are kept so and made smaller as needed
-RATE, STEM_RATE = 3e-4, 1.5e-5
+RATE, STEM_RATE, TOKEN_RATE = 2e-4, 1e-5, 3e-5
+TOKEN_SCALE = 0.2  # the stem's features are large; blocks add values round 1
 FROZEN_STAGES = 3  # of the stem: costly to train, and good edges as they are
 
 
@@ -47,6 +48,8 @@ def load_imagenet_stem(sam: Sam, path: Path) -> None:
         with torch.no_grad():
             conv.weight.copy_(weight * factor[:, None, None, None])
             conv.bias.copy_(bias - mean * factor)
+    with torch.no_grad():
+        sam.image_encoder.patch_embed.project.weight.mul_(TOKEN_SCALE)
 
 
 def start_from(sam: Sam, path: Path) -> None:
@@ -54,6 +57,8 @@ def start_from(sam: Sam, path: Path) -> None:
 
     Its further blocks are left out, which residual blocks bear; its stem had no
     stages at stride 32, so their columns of the stem's last layer begin at zero.
+    The tokens and all that is added to them are scaled, which changes nothing, as
+    norms follow, but lets the blocks learn faster.
     """
     tensors = {name: tensor.float() for name, tensor in read_weights(path).items()}
     earlier = build_sam(SamArchitecture.from_state_dict(tensors), tensors)
@@ -68,6 +73,13 @@ def start_from(sam: Sam, path: Path) -> None:
             columns = tensors[name].shape[1]
             tensor[:, :columns] = tensors[name]
             tensor[:, columns:] = 0
+    encoder = sam.image_encoder
+    adders = [layer for b in encoder.blocks for layer in (b.attn.proj, b.mlp.lin2)]
+    with torch.no_grad():
+        encoder.pos_embed.mul_(TOKEN_SCALE)
+        for layer in (encoder.patch_embed.project, *adders):
+            layer.weight.mul_(TOKEN_SCALE)
+            layer.bias.mul_(TOKEN_SCALE)
 
 
 def groups(sam: Sam) -> list[dict[str, Any]]:
@@ -82,6 +94,7 @@ def groups(sam: Sam) -> list[dict[str, Any]]:
     for name, parameter in sam.named_parameters():
         if parameter.requires_grad:
             rate = STEM_RATE if ".patch_embed.stages" in name else RATE
+            rate = TOKEN_RATE if ".patch_embed.project" in name else rate
             decay = 0.05 if parameter.ndim > 1 and "pos" not in name else 0.0
             parts.setdefault((rate, decay), []).append(parameter)
     return [

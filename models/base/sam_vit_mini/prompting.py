@@ -13,7 +13,6 @@ from napari_glmedsa.inference.decode import decode_masks
 ROUNDS, ROUND_SHARES = (1, 2, 3, 4), (0.1, 0.4, 0.35, 0.15)
 BOX, MULTIMASK, FEED_LOGITS = 0.15, 0.3, 0.4  # shares of batches
 CENTRED, POSITIVE = 0.4, 0.25  # shares of objects, see `next_clicks`
-FOCAL = 4.0  # weight of the focal loss beside Dice; with 20 (SAM) masks shrink at first
 CELL, EROSIONS = 4, 10  # pixels and steps, how deep inside an error a pixel lies
 
 
@@ -90,8 +89,9 @@ def judged(
 ) -> tuple[Tensor, Tensor, Tensor, float]:
     """Return the loss of the best candidates, their logits, answers and mean IoU.
 
-    Focal loss (its target may be a share of a pixel) and soft Dice on the low
-    resolution masks; the squared error of every guess at the IoU.
+    Cross-entropy (its target may be a share of a pixel) and soft Dice on the low
+    resolution masks; the squared error of every guess at the IoU. Dice has the
+    greater say: SAM's 20 parts of focal loss make an unsure model draw too little.
     """
     target = functional.interpolate(
         masks[:, None].float(), logits.shape[-2:], mode="area"
@@ -100,10 +100,9 @@ def judged(
         logits, target, reduction="none"
     )
     shares = logits.sigmoid()
-    focal = (entropy * (shares - target).square()).mean((-2, -1))
     overlap = (shares * target).sum((-2, -1))
     area = shares.sum((-2, -1)) + target.sum((-2, -1))
-    per_mask = FOCAL * focal + 1 - (2 * overlap + 1) / (area + 1)
+    per_mask = entropy.mean((-2, -1)) + 1 - (2 * overlap + 1) / (area + 1)
     best = per_mask.detach().argmin(1)
     rows = torch.arange(len(logits))
     with torch.no_grad():
