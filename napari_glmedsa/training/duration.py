@@ -8,8 +8,9 @@ import torch
 
 from napari_glmedsa.inference import SamArchitecture, build_sam, decode_masks
 from napari_glmedsa.inference.attention import fuse_attention
+from napari_glmedsa.inference.device import resolve_precision
 from napari_glmedsa.training.config import TrainingConfig
-from napari_glmedsa.training.precision import autocast, resolve_precision
+from napari_glmedsa.training.precision import autocast
 
 _GATE_CLICKS = 3
 

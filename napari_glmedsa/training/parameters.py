@@ -90,6 +90,14 @@ def make_optimizer(
     return kind(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
 
 
+def set_learning_rates(
+    optimizer: torch.optim.Optimizer, config: TrainingConfig, step: int, n_steps: int
+) -> None:
+    """Give every group the rate that the schedule has for a step, from 0."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * learning_rate_share(config, step, n_steps)
+
+
 def learning_rate_share(config: TrainingConfig, step: int, n_steps: int) -> float:
     """Return the share of the learning rate at a step, counted from 0."""
     if config.schedule == "constant":

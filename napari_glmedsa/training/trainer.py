@@ -13,7 +13,7 @@ from torch import Tensor
 
 from napari_glmedsa.errors import TrainingError
 from napari_glmedsa.inference.attention import fuse_attention
-from napari_glmedsa.inference.device import resolve_device
+from napari_glmedsa.inference.device import resolve_device, resolve_precision
 from napari_glmedsa.inference.predictor import Predictor
 from napari_glmedsa.training.batch import load_batch
 from napari_glmedsa.training.config import TrainingConfig
@@ -30,16 +30,17 @@ from napari_glmedsa.training.losses import mask_loss
 from napari_glmedsa.training.memory import checkpoint_blocks
 from napari_glmedsa.training.parameters import (
     copy_weights,
-    learning_rate_share,
     make_optimizer,
     select_parameters,
+    set_learning_rates,
 )
-from napari_glmedsa.training.precision import autocast, resolve_precision
+from napari_glmedsa.training.precision import autocast
 from napari_glmedsa.training.processes import Processes
 from napari_glmedsa.training.prompting import click_losses, draw_plan
 from napari_glmedsa.training.validation import validate
 
 _COUNTERS = ("epoch", "position", "step", "n_events", "best_epoch", "best_dice")
+_ECONOMY = ("micro_batch", "checkpointing")
 
 
 class Trainer:
@@ -58,10 +59,8 @@ class Trainer:
     ----------
     trained
         The parameters that change, by SAM's own names.
-    epoch, position, step
-        Epochs finished, steps taken in the one that runs, steps in all.
-    n_events
-        Events told so far.
+    epoch, position, step, n_events
+        Epochs finished, steps in the one that runs, steps and events in all.
     economy
         How memory is saved by now.
     best_epoch, best_dice
@@ -100,8 +99,8 @@ class Trainer:
     ) -> Iterator[TrainingEvent]:
         """Validate, then train and validate epoch by epoch.
 
-        At every event `state_dict` is complete: whoever stops there can go on
-        later, with the same events and, bit by bit on one CPU, the same weights.
+        At every event `state_dict` is complete: whoever goes on from there gets the
+        same events and, bit by bit on one CPU, the same weights.
 
         Parameters
         ----------
@@ -115,8 +114,8 @@ class Trainer:
         Raises
         ------
         TrainingError
-            If there is nothing to learn from, memory does not suffice for one
-            image, or the loss is no number; `best` still works then.
+            If there is nothing to learn from, not memory for one image, or the loss
+            is no number; `best` still works then.
         """
         if state is not None:
             self.load_state_dict(state)
@@ -147,9 +146,7 @@ class Trainer:
         """Take one optimisation step, in smaller pieces if memory does not suffice."""
         started = time.perf_counter()
         n_steps = n_batches * self.config.epochs
-        share = learning_rate_share(self.config, self.step, n_steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * share
+        set_learning_rates(self.optimizer, self.config, self.step, n_steps)
         while (losses := self._gradients(train, batch)) is None:
             self.optimizer.zero_grad()
             yield NoticeEvent(self.economy.tighten())
@@ -168,7 +165,7 @@ class Trainer:
     ) -> Tensor | None:
         """Add up this process's share of the gradient; None if memory ran out.
 
-        Returns the losses (len(batch),), zero for the images of other processes.
+        The losses (len(batch),) are zero for the images of other processes.
         """
         for parameter in self.trained.values():
             parameter.grad = torch.zeros_like(parameter)
@@ -188,11 +185,11 @@ class Trainer:
 
     def _losses(self, train: SegmentationDataset, names: Sequence[str]) -> Tensor:
         """Encode once, click and decode often; return one loss per image."""
-        config, epoch = self.config, self.epoch + 1
-        inputs, masks = load_batch(self.sam, train, names, config=config, epoch=epoch)
+        sam, config, epoch = self.sam, self.config, self.epoch + 1
+        inputs, masks = load_batch(sam, train, names, config=config, epoch=epoch)
         rngs = [generator(config.seed, epoch, name, "clicks") for name in names]
         return click_losses(
-            self.sam,
+            sam,
             self._encode(inputs),
             masks,
             plans=[draw_plan(config, rng) for rng in rngs],
@@ -222,8 +219,7 @@ class Trainer:
     def _refuse(self, what: str, where: str) -> NoReturn:
         raise TrainingError(
             f"The {what} is not a number any more (step {self.step + 1}, {where}); the "
-            "best weights so far are kept. Lower the learning rate, or look at what is "
-            "annotated there."
+            "best weights are kept. Lower the learning rate or check these masks."
         )
 
     def _validate(self, val: SegmentationDataset) -> EpochEvent:
@@ -257,8 +253,7 @@ class Trainer:
         return {
             **{name: getattr(self, name) for name in _COUNTERS},
             "config": self.config.to_json(),
-            "micro_batch": self.economy.micro_batch,
-            "checkpointing": self.economy.checkpointing,
+            **{name: getattr(self.economy, name) for name in _ECONOMY},
             "images": self._images,
             "weights": {name: p.detach() for name, p in self.trained.items()},
             "best": dict(self._best),
@@ -280,14 +275,12 @@ class Trainer:
             copy_weights(self.trained, state["weights"])
             self.optimizer.load_state_dict(deepcopy(state["optimizer"]))
             self.scaler.load_state_dict(state["scaler"])
-            self._best = {
-                name: tensor.to(self.device, copy=True)
-                for name, tensor in state["best"].items()
-            }
+            best = state["best"].items()
+            self._best = {n: w.to(self.device, copy=True) for n, w in best}
             for name in _COUNTERS:
                 setattr(self, name, state[name])
-            self.economy.micro_batch = state["micro_batch"]
-            self.economy.checkpointing = state["checkpointing"]
+            for name in _ECONOMY:
+                setattr(self.economy, name, state[name])
             self._images = state["images"]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise TrainingError(
@@ -301,8 +294,7 @@ class Trainer:
             )
         if not len(val):
             raise TrainingError(
-                "There is no annotated image to validate on; annotate at least one "
-                "more, of another lesion."
+                "There is no image to validate on; annotate at least one more lesion."
             )
         if self._images not in ("", train.digest):
             raise TrainingError(
