@@ -290,10 +290,8 @@ def _pausing(run: "TrainingRun") -> Iterator[None]:
         run.pause()
         remark("Pausing after this step; Ctrl-C again stops at once.")
 
-    before = {
-        number: signal.signal(number, pause)
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, pause) for number in numbers}
     try:
         yield
     finally:

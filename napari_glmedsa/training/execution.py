@@ -75,6 +75,8 @@ def execute(
         _Work(run, registry, processes).train()
         return None
     with only_run(run.folder.parent, run.id), _logging_to(run.log_path):
+        for unfinished in run.folder.glob(".*"):  # what a killed process was writing
+            unfinished.unlink()
         try:
             running = replace(run.status(), state="running", message="", model="")
             status = StatusWriter(run.status_path, running)

@@ -42,7 +42,14 @@ def test_the_core_is_imported_without_napari_and_qt():
 
 
 @pytest.mark.parametrize(
-    "module", ["napari_glmedsa", "napari_glmedsa.registry", "napari_glmedsa.cli"]
+    "module",
+    [
+        "napari_glmedsa",
+        "napari_glmedsa.activation",
+        "napari_glmedsa.cli",
+        "napari_glmedsa.registry",
+        "napari_glmedsa.training.run",
+    ],
 )
 def test_what_opens_quickly_is_imported_without_torch(module):
     loaded = packages_after_importing(module)

@@ -242,6 +242,13 @@ def test_few_held_out_images_never_activate(tmp_path, registry):
     assert ActiveModel(registry).current() == BASE
 
 
+def test_what_a_killed_process_was_writing_is_cleared_away(project, registry):
+    run = new_run(project, registry)
+    (run.folder / f".{CHECKPOINT}.0123").write_bytes(b"half")
+    run.execute(registry)
+    assert not list(run.folder.glob(".*"))
+
+
 def test_a_full_disk_fails_the_run_and_keeps_the_last_checkpoint(project, registry):
     whole = new_run(project, registry)
     whole.execute(registry)
