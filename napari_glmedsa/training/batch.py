@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from segment_anything.modeling import Sam
 from torch import Tensor
 
+from napari_glmedsa.inference.preprocess import input_resize
 from napari_glmedsa.training.config import TrainingConfig
 from napari_glmedsa.training.dataset import SegmentationDataset
 
@@ -38,6 +39,7 @@ def load_batch(
             seed=config.seed,
             epoch=epoch,
             augmentation=config.augmentation,
+            how=input_resize(sam),
         )
         image = torch.from_numpy(sample.image).permute(2, 0, 1).contiguous()
         inputs.append(sam.preprocess(image.to(sam.device)))

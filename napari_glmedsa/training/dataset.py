@@ -11,7 +11,7 @@ from skimage.transform import resize
 
 from napari_glmedsa.errors import TrainingError
 from napari_glmedsa.evaluation import Case
-from napari_glmedsa.inference.preprocess import resize_longest_side
+from napari_glmedsa.inference.preprocess import Resize, resize_to_input
 from napari_glmedsa.project import AnnotationProject, Split
 from napari_glmedsa.training.augmentation import augment
 from napari_glmedsa.training.config import AugmentationName
@@ -64,7 +64,7 @@ class SegmentationDataset:
         self.ids = list(ids)
         self.read = read
         self.cache_bytes = cache_bytes
-        self._cache: dict[tuple[str, int], Picture] = {}
+        self._cache: dict[tuple[str, int, Resize], Picture] = {}
         self._cached_bytes = 0
         if len(set(self.ids)) != len(self.ids):
             raise ValueError("Two images of a training set have the same id.")
@@ -97,6 +97,7 @@ class SegmentationDataset:
         seed: int,
         epoch: int,
         augmentation: AugmentationName = "none",
+        how: Resize = "longest_side",
     ) -> Sample:
         """Return an object of an image, the same for the same arguments, always.
 
@@ -110,28 +111,35 @@ class SegmentationDataset:
             Decide, with `name`, which object it is and how it is augmented.
         augmentation
             ``"none"`` gives what the model sees when a user clicks.
+        how
+            As the model wants its images resized.
 
         Raises
         ------
         TrainingError
             If the image can no longer be read, or has no object any more.
         """
-        image, labels = self._picture(name, size)
+        image, labels = self._picture(name, size, how)
         rng = generator(seed, epoch, name, "object")
         mask = labels == rng.choice(np.unique(labels[labels > 0]))
         if augmentation == "standard":
             rng = generator(seed, epoch, name, "augmentation")
             image, mask = augment(image, mask, rng, size=size)
+            image, shape = resize_to_input(image, size, how)
+            mask = _shrink_labels(mask, shape) > 0
         return Sample(name, image, mask)
 
-    def case(self, name: str, *, size: int, seed: int) -> Case:
+    def case(
+        self, name: str, *, size: int, seed: int, how: Resize = "longest_side"
+    ) -> Case:
         """Return what validation looks at: every time the same object, shrunk."""
-        found = self.sample(name, size=size, seed=seed, epoch=_VALIDATION)
+        found = self.sample(name, size=size, seed=seed, epoch=_VALIDATION, how=how)
         return Case(name, found.image, found.mask)
 
-    def _picture(self, name: str, size: int) -> Picture:
-        if (name, size) in self._cache:
-            return self._cache[name, size]
+    def _picture(self, name: str, size: int, how: Resize) -> Picture:
+        key = (name, size, how)
+        if key in self._cache:
+            return self._cache[key]
         try:
             image, labels = self.read(name)
         except OSError as error:
@@ -148,17 +156,19 @@ class SegmentationDataset:
             raise TrainingError(
                 f"Image {name} has no object in its mask; annotate it again."
             )
-        resized, shape = resize_longest_side(image, size)
+        resized, shape = resize_to_input(image, size, how)
         picture = resized, _shrink_labels(labels, shape)
         cost = sum(array.nbytes for array in picture)
         if self._cached_bytes + cost <= self.cache_bytes:
-            self._cache[name, size] = picture
+            self._cache[key] = picture
             self._cached_bytes += cost
         return picture
 
 
 def _shrink_labels(labels: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.uint16]:
     """Resize every object by area, at least half a pixel; none is ever lost."""
+    if labels.shape == shape:
+        return labels.astype(np.uint16)
     shrunk = np.zeros(shape, np.uint16)
     scale = np.array(shape) / labels.shape
     for number, label in enumerate(np.unique(labels[labels > 0]), start=1):

@@ -4,6 +4,7 @@ import numpy as np
 
 from napari_glmedsa.evaluation import evaluate_clicks, summarise
 from napari_glmedsa.inference.predictor import Predictor
+from napari_glmedsa.inference.preprocess import input_resize
 from napari_glmedsa.training.config import TrainingConfig
 from napari_glmedsa.training.dataset import SegmentationDataset
 from napari_glmedsa.training.processes import Processes
@@ -21,9 +22,10 @@ def validate(
     Clicks and objects are the same every time, whatever the number of processes;
     images are judged at the model's input size.
     """
-    size, seed = predictor.sam.image_encoder.img_size, config.seed
+    sam, seed = predictor.sam, config.seed
+    size, how = sam.image_encoder.img_size, input_resize(sam)
     own = processes.share(sorted(val.ids))
-    cases = (val.case(name, size=size, seed=seed) for name in own)
+    cases = (val.case(name, size=size, seed=seed, how=how) for name in own)
     scores = list(
         evaluate_clicks(predictor, cases, n_clicks=config.n_points, seed=seed)
     )

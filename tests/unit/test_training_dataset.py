@@ -6,7 +6,7 @@ from training import lesions
 
 from napari_glmedsa.errors import TrainingError
 from napari_glmedsa.evaluation import Case
-from napari_glmedsa.inference.preprocess import resize_longest_side
+from napari_glmedsa.inference.preprocess import resize_to_input
 from napari_glmedsa.project import AnnotationProject, Provenance
 from napari_glmedsa.samples import draw_lesion
 from napari_glmedsa.training.augmentation import augment
@@ -25,10 +25,21 @@ def test_without_augmentation_a_sample_is_what_inference_sees():
     lesion = draw_lesion(seed=3, size=(90, 120))
     data = SegmentationDataset.from_cases([Case("x", lesion.image, lesion.mask)])
     sample = data.sample("x", size=64, seed=0, epoch=5)
-    expected, size = resize_longest_side(lesion.image, 64)
+    expected, size = resize_to_input(lesion.image, 64)
     assert sample.image.shape[:2] == sample.mask.shape == size == (48, 64)
     assert np.array_equal(sample.image, expected)
     assert abs(sample.mask.mean() - lesion.mask.mean()) < 0.01
+
+
+@pytest.mark.parametrize("augmentation", ["none", "standard"])
+def test_a_model_that_wants_squares_gets_squares(augmentation):
+    data = SegmentationDataset(["a"], lambda name: two_objects())
+    options = {"size": 48, "seed": 0, "epoch": 1, "augmentation": augmentation}
+    sample = data.sample("a", how="square", **options)
+    assert sample.image.shape == (48, 48, 3)
+    assert sample.mask.shape == (48, 48)
+    assert 0 < sample.mask.mean() < 0.4
+    assert data.sample("a", **options).image.shape != (48, 48, 3)
 
 
 def test_each_image_is_read_once_unless_the_cache_is_full():
