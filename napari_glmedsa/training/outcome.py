@@ -90,7 +90,7 @@ class Outcome:
         before, model = self._old_model()
         result = compare(
             before,
-            self._new_model(),
+            self._new_model(like=before),
             self._cases(self.plan.held_out),
             split=self.plan.held_out,
             before_model=str(model),
@@ -104,7 +104,8 @@ class Outcome:
         """Write validation images with the old and the new answer to one click."""
         ids = self.plan.images["val"]
         step = max(1, len(ids) // GALLERY_SIZE)
-        before, after, items = self._old_model()[0], self._new_model(), []
+        before, items = self._old_model()[0], []
+        after = self._new_model(like=before)
         for image_id in ids[::step][:GALLERY_SIZE]:
             check()
             case = next(self._objects(image_id), None)
@@ -189,8 +190,10 @@ class Outcome:
             predictor = self.registry.load(spec, device=self.trainer.device)
         return predictor, spec
 
-    def _new_model(self) -> Predictor:
-        return Predictor(self.trainer.sam, fingerprint=self.run.id)
+    def _new_model(self, *, like: Predictor) -> Predictor:
+        return Predictor(
+            self.trainer.sam, fingerprint=self.run.id, precision=like.precision
+        )
 
     def _cases(self, split: "Split") -> Iterator[Case]:
         for image_id in self.plan.images[split]:
