@@ -44,6 +44,7 @@ lint: $(INSTALLED)
 screenshots: $(INSTALLED)
 	@$(BOOTSTRAP) virtual-screen
 	$(ON_SCREEN) $(BIN)/python docs/screenshots.py
+	$(ON_SCREEN) $(BIN)/python docs/finetune_screenshots.py
 
 $(INSTALLED): setup.cfg pyproject.toml
 	@PYTHON="$(PYTHON)" $(BOOTSTRAP) venv $(VENV) ".[$(EXTRAS)]"

@@ -15,7 +15,7 @@ from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QFileDialog
 
 from napari_glmedsa.errors import GLMedSAError
-from napari_glmedsa.jobs import Job, JobQueue
+from napari_glmedsa.jobs import JobQueue
 from napari_glmedsa.recent import RecentProjects
 from napari_glmedsa.registry import ModelRegistry, default_root
 from napari_glmedsa.ui.finetune_form import RUNS, FineTuneForm
@@ -64,7 +64,7 @@ class FineTuneWidget(Container[Widget]):
         self.form = FineTuneForm()
         self.native.layout().addWidget(self.form)
         self._main_thread = MainThread(self.native)
-        self._jobs = JobQueue()
+        self._jobs, self._estimates = JobQueue(), JobQueue()  # one waits for torch
         self._timer = QTimer(self.native)
         self._timer.setInterval(LOOK_INTERVAL)
         self._watch = RegistryWatch(registry.root, self.native)
@@ -103,6 +103,7 @@ class FineTuneWidget(Container[Widget]):
             self._timer.stop()
             self._viewer.events.theme.disconnect(self._on_theme)
             self._jobs.close()
+            self._estimates.close()
 
     def _connect(self) -> None:
         form, setup, run = self.form, self.form.setup, self.form.run
@@ -122,14 +123,6 @@ class FineTuneWidget(Container[Widget]):
         self._viewer.events.theme.connect(self._on_theme)
         self.native_parent_changed.connect(self._on_parent_changed)
         self.native.destroyed.connect(self.close_work)
-
-    def _in_background(
-        self, key: str, run: Callable[[Job], Any], on_done: Callable[[Any], object]
-    ) -> None:
-        queued = self._main_thread.wrap
-        self._jobs.submit(
-            key, run, on_done=queued(on_done), on_error=queued(self._on_failed)
-        )
 
     # Which project
 
@@ -162,12 +155,9 @@ class FineTuneWidget(Container[Widget]):
         # On a slow drive a look takes longer than a second: one after the other.
         if not self._looking:
             self._looks += 1
-            self._submit_look(whole=self._looks % _LOOKS_PER_PROJECT == 0)
+            self._look_now(whole=self._looks % _LOOKS_PER_PROJECT == 0)
 
-    def _look_now(self) -> None:
-        self._submit_look(whole=True)
-
-    def _submit_look(self, *, whole: bool) -> None:
+    def _look_now(self, *, whole: bool = True) -> None:
         self._looking = True
         asked = (self.project, self._folder)
         look = partial(self._work.look, *asked, self._look, whole=whole)
@@ -192,7 +182,7 @@ class FineTuneWidget(Container[Widget]):
         if look.problem and look.problem != before.problem:  # said once
             show_error(look.problem)
         self._refresh()
-        if _matters_to_estimate(before) != _matters_to_estimate(look):
+        if before.to_estimate != look.to_estimate:
             self._estimate()
 
     def _on_look_failed(self, error: Exception) -> None:
@@ -215,10 +205,15 @@ class FineTuneWidget(Container[Widget]):
     def _estimate(self) -> None:
         model, project = self.form.setup.start_model, self._look.project
         if model is not None and project is not None and project.can_train:
-            config = self.form.setup.config
-            estimate = partial(self._work.estimate, project.root, model, config)
+            config, counts = self.form.setup.config, project.counts
+            estimate = partial(self._work.estimate, model, config, counts)
             self._on_estimate("Estimating time and memory…")
-            self._in_background("estimate", lambda _: estimate(), self._on_estimate)
+            self._estimates.submit(
+                "estimate",
+                lambda _: estimate(),
+                on_done=self._main_thread.wrap(self._on_estimate),
+                on_error=self._main_thread.wrap(self._on_failed),
+            )
         else:
             self._on_estimate("")
 
@@ -266,8 +261,12 @@ class FineTuneWidget(Container[Widget]):
     ) -> None:
         self._problem = ""
         self._refresh()
-        done = on_done or (lambda _: self._look_now())
-        self._in_background(key, lambda _: action(), done)
+        self._jobs.submit(
+            key,
+            lambda _: action(),
+            on_done=self._main_thread.wrap(on_done or (lambda _: self._look_now())),
+            on_error=self._main_thread.wrap(self._on_failed),
+        )
 
     # What the worker reports
 
@@ -298,8 +297,3 @@ class FineTuneWidget(Container[Widget]):
         # "Segment".
         if parent is None and not self._closed:
             self.native.deleteLater()
-
-
-def _matters_to_estimate(look: Look) -> object:
-    counts = look.project.counts if look.project else None
-    return look.root, counts, look.active

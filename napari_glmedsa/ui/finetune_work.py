@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from napari_glmedsa.activation import ActiveModel
 from napari_glmedsa.errors import GLMedSAError
-from napari_glmedsa.project import AnnotationProject
+from napari_glmedsa.project import AnnotationProject, Split
 from napari_glmedsa.registry import ModelRegistry, ModelSpec
 from napari_glmedsa.training.config import TrainingConfig
+from napari_glmedsa.training.estimate import estimate_run
 from napari_glmedsa.training.run import TrainingRun
 from napari_glmedsa.ui.run_snapshot import (
     Look,
@@ -116,13 +118,13 @@ class FineTuneWork:
         """Return to the model that was active before."""
         self._active.roll_back()
 
-    def estimate(self, root: Path, model: ModelSpec, config: TrainingConfig) -> str:
+    def estimate(
+        self, model: ModelSpec, config: TrainingConfig, counts: Mapping[Split, int]
+    ) -> str:
         """Return how long a run would take and how much memory, as a sentence."""
         bind_triton_to_its_own_llvm()
-        from napari_glmedsa.ui.run_estimate import estimate
-
+        images = {str(split): number for split, number in counts.items()}
         try:
-            project = self._open(root)
-            return estimate(project, self._registry, model, config).sentence()
+            return estimate_run(self._registry, model, config, images).sentence()
         except GLMedSAError as error:
             return f"Time and memory cannot be estimated: {error}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from magicgui.widgets import ComboBox, PushButton
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_glmedsa.training.estimate import in_words
 from napari_glmedsa.training.status import RunStatus
 from napari_glmedsa.ui import forms
 from napari_glmedsa.ui.learning_curve import LearningCurve
@@ -132,21 +133,12 @@ def state_sentence(status: RunStatus) -> str:
     if status.epoch and status.n_epochs:
         words.append(f"Epoch {status.epoch} of {status.n_epochs}.")
     if status.is_active and status.eta_seconds is not None:
-        words.append(f"About {duration(status.eta_seconds)} left.")
+        words.append(f"About {in_words(status.eta_seconds)} left.")
     elif status.seconds >= 1:
-        words.append(f"{duration(status.seconds).capitalize()} of training.")
+        words.append(f"{in_words(status.seconds).capitalize()} of training.")
     if status.best_dice is not None:
         words.append(f"Best Dice {status.best_dice:.3f} (epoch {status.best_epoch}).")
     return " ".join(words)
-
-
-def duration(seconds: float) -> str:
-    """Return a time span as one says it."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    if seconds < 90 * 60:
-        return f"{round(seconds / 60)} min"
-    return f"{seconds / 3600:.1f} h"
 
 
 def moment(name: str) -> str:

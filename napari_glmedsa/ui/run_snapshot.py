@@ -143,6 +143,11 @@ class Look:
     models: tuple[ModelSpec, ...] = ()
     problem: str = ""
 
+    @property
+    def to_estimate(self) -> tuple[object, ...]:
+        """What the cost of the next run depends on, besides its settings."""
+        return self.root, self.project and self.project.counts, self.active
+
 
 def read_project(project: AnnotationProject) -> ProjectSnapshot:
     """Read how many images a project has and which runs."""

@@ -15,7 +15,7 @@ from napari_glmedsa.training.status import RunStatus
 from napari_glmedsa.ui.learning_curve import Curves, LearningCurve
 from napari_glmedsa.ui.result_table import ResultTable
 from napari_glmedsa.ui.run_gallery import RunGallery, draw_picture
-from napari_glmedsa.ui.run_panel import duration, moment, state_sentence
+from napari_glmedsa.ui.run_panel import moment, state_sentence
 from napari_glmedsa.ui.run_snapshot import ProjectSnapshot
 from napari_glmedsa.ui.training_form import TrainingForm
 
@@ -200,14 +200,6 @@ def test_a_run_says_how_far_it_is():
 def test_a_run_that_failed_says_why():
     status = RunStatus("failed", message="The disk is full; make room and resume.")
     assert state_sentence(status).startswith("The disk is full")
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.2, "1 s"), (89, "89 s"), (600, "10 min"), (7200, "2.0 h")],
-)
-def test_durations_are_said_as_people_do(seconds, words):
-    assert duration(seconds) == words
 
 
 def test_a_folder_that_is_not_named_by_time_keeps_its_name():

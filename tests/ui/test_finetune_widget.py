@@ -122,11 +122,20 @@ def test_without_a_project_the_dock_says_where_projects_come_from(
     widget.close_work()
 
 
-def test_time_and_memory_are_estimated_before_the_start(widget, wait):
+def test_time_and_memory_are_estimated_before_the_start(widget, wait, monkeypatch):
+    asked = []
     estimate = widget.form.setup.estimate
-    wait(lambda: "20 epochs over 4 images on cpu" in estimate.value)
+    wait(lambda: "on cpu" in estimate.value and "GB of memory" in estimate.value)
+    monkeypatch.setattr(
+        FineTuneWork,
+        "estimate",
+        lambda _, *what: asked.append(what) or "A second or two.",
+    )
     widget.form.setup.advanced.epochs.setValue(3)
-    wait(lambda: "3 epochs over 4 images" in estimate.value)
+    wait(lambda: estimate.value == "A second or two.")
+    model, config, counts = asked[-1]
+    assert (model, config.epochs) == (BASE, 3)
+    assert counts == {"train": 4, "val": 1, "test": 1}
 
 
 def test_a_preset_fills_the_form_and_explains_itself(widget):
