@@ -79,8 +79,8 @@ class Trainer:
         self.sam = sam.to(self.device).eval()  # SAM has no dropout to switch on
         fuse_attention(self.sam.image_encoder)
         self.optimizer = make_optimizer(self.trained, config)
-        half = self.precision == "fp16"
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
+        scales = self.precision == "fp16"
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=scales)
         self.loss = mask_loss(config.loss)
         self.epoch = self.position = self.step = self.n_events = 0
         self.economy = Economy(config)
@@ -150,7 +150,7 @@ class Trainer:
         while (losses := self._gradients(train, batch)) is None:
             self.optimizer.zero_grad()
             yield NoticeEvent(self.economy.tighten())
-        gradients = [p.grad for p in self.trained.values() if p.grad is not None]
+        gradients = (p.grad for p in self.trained.values() if p.grad is not None)
         self.processes.add_up([*gradients, losses])
         self._check_numbers(losses, batch)
         self.scaler.step(self.optimizer)
@@ -219,14 +219,14 @@ class Trainer:
     def _refuse(self, what: str, where: str) -> NoReturn:
         raise TrainingError(
             f"The {what} is not a number any more (step {self.step + 1}, {where}); the "
-            "best weights are kept. Lower the learning rate or check these masks."
+            "best weights are kept, so lower the learning rate or check these masks."
         )
 
     def _validate(self, val: SegmentationDataset) -> EpochEvent:
         """Judge the model; keep its weights if they are the best so far."""
         predictor = Predictor(self.sam, fingerprint="", precision=self.precision)
-        config, processes = self.config, self.processes
-        dice, iou = validate(predictor, val, config=config, processes=processes)
+        config = self.config
+        dice, iou = validate(predictor, val, config=config, processes=self.processes)
         better = self.best_epoch is None or dice > self.best_dice
         if better:
             self.best_epoch, self.best_dice = self.epoch, dice
@@ -246,10 +246,7 @@ class Trainer:
             copy_weights(self.trained, self._best)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that `load_state_dict` needs: live tensors and plain types.
-
-        Write or copy it before the next step changes the tensors.
-        """
+        """Return all that `load_state_dict` needs, live: the next step changes it."""
         return {
             **{name: getattr(self, name) for name in _COUNTERS},
             "config": self.config.to_json(),
