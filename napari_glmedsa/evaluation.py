@@ -191,7 +191,9 @@ def _overlap(mask: NDArray[np.bool_], target: NDArray[np.bool_]) -> tuple[int, i
 
 def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[Any]:
     """Divide; nothing found where nothing is to be found is right."""
-    return np.divide(part, whole, out=np.ones_like(part), where=whole > 0)
+    result = np.ones_like(part)
+    np.divide(part, whole, out=result, where=whole > 0)
+    return result
 
 
 @torch.inference_mode()

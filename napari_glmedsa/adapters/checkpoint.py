@@ -17,6 +17,7 @@ from napari_glmedsa.adapters.inject import (
     load_adapter_state_dict,
     remove_adapters,
 )
+from napari_glmedsa.adapters.switches import apply_compat, remove_compat
 from napari_glmedsa.errors import AdapterMismatchError, CheckpointError
 from napari_glmedsa.tensors import open_safetensors, read_safetensors, write_safetensors
 
@@ -85,7 +86,8 @@ def load_adapter(path: Path, sam: Sam, *, base_sha256: str) -> AdapterCard:
     """Put the adapters (and a trained decoder) of a file into `sam`, in place.
 
     Adapters that were there before are removed first. A decoder in the file
-    replaces the one in `sam` for good: load the base again to get it back.
+    replaces the one in `sam` for good: load the base again to get it back. The
+    switches of ``card.config.compat`` are thrown.
 
     Raises
     ------
@@ -108,6 +110,7 @@ def load_adapter(path: Path, sam: Sam, *, base_sha256: str) -> AdapterCard:
         for name in list(tensors)
         if name.startswith(_DECODER)
     }
+    remove_compat(sam)
     remove_adapters(sam.image_encoder)
     inject_adapters(sam.image_encoder, card.config)
     try:
@@ -121,4 +124,5 @@ def load_adapter(path: Path, sam: Sam, *, base_sha256: str) -> AdapterCard:
         raise AdapterMismatchError(
             f"The mask decoder stored with adapter {card.name} does not fit this base."
         ) from error
+    apply_compat(sam, card.config.compat)
     return card

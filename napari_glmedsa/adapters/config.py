@@ -3,11 +3,25 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self, get_args
+
+from napari_glmedsa.adapters.compat import RELEASE_2024_06, Compat
 
 AdapterSite = Literal["attn", "mlp", "block"]
 Activation = Literal["relu", "gelu"]
+GlobalInput = Literal["block_input", "norm1"]
+Wiring = Literal["block", "stream"]
+Init = Literal["zero_up", "medsa"]
+PresetName = Literal["paper", "medsa-2024-06", "medsa-code"]
+
+_CHOICES: Mapping[str, Any] = {
+    "activation": Activation,
+    "global_input": GlobalInput,
+    "wiring": Wiring,
+    "init": Init,
+}
+_SCALES = ("mlp_scale", "attn_scale", "global_scale")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +46,20 @@ class GLMedSAConfig:
     blocks
         ``"all"``, or ``"last:k"`` for the k blocks nearest to the output: less to
         train, and no gradient needs to pass through the others.
+    attn_scale, global_scale
+        Factors on the MHA-A and the global branch; 1 is Eq. (1) as printed.
+    global_input
+        What the global adapter sees: the raw ``"block_input"``, the paper's
+        e_input, or ``"norm1"`` of it.
+    wiring
+        ``"block"`` adds the global adapter's output after every block, as Eq. (1)
+        says; ``"stream"`` lets the global adapters pass a stream of their own from
+        the first block to the last, and adds what it has gathered there once.
+    init
+        ``"zero_up"`` starts from the unchanged encoder; ``"medsa"`` draws both
+        layers at random, as the release does.
+    compat
+        What else to compute as the release does, against SAM.
 
     Raises
     ------
@@ -44,6 +72,12 @@ class GLMedSAConfig:
     mlp_scale: float = 0.5
     activation: Activation = "relu"
     blocks: str = "all"
+    attn_scale: float = 1.0
+    global_scale: float = 1.0
+    global_input: GlobalInput = "block_input"
+    wiring: Wiring = "block"
+    init: Init = "zero_up"
+    compat: Compat = field(default_factory=Compat)
 
     def __post_init__(self) -> None:
         known = get_args(AdapterSite)
@@ -57,17 +91,53 @@ class GLMedSAConfig:
             raise ValueError(
                 f"bottleneck_ratio must be above 0, not {self.bottleneck_ratio}."
             )
-        if not math.isfinite(self.mlp_scale):
-            raise ValueError(f"mlp_scale must be a number, not {self.mlp_scale}.")
-        if self.activation not in get_args(Activation):
-            raise ValueError(
-                f"activation must be relu or gelu, not {self.activation!r}."
-            )
-
+        for name in _SCALES:
+            if not math.isfinite(getattr(self, name)):
+                raise ValueError(f"{name} must be a number, not {getattr(self, name)}.")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in get_args(choices):
+                raise ValueError(
+                    f"{name} must be {' or '.join(get_args(choices))}, not "
+                    f"{getattr(self, name)!r}."
+                )
+        if not isinstance(self.compat, Compat):
+            raise ValueError(f"compat must be a Compat, not {self.compat!r}.")
         if not re.fullmatch(r"all|last:[1-9]\d*", str(self.blocks)):
             raise ValueError(
                 f"blocks must be all or last:k, such as last:4, not {self.blocks!r}."
             )
+
+    @classmethod
+    def preset(cls, name: PresetName) -> Self:
+        """Return the switches of a whole implementation, set together.
+
+        Parameters
+        ----------
+        name
+            ``"paper"`` is what the GL-Med-SA paper says, on SAM as Meta wrote it.
+            ``"medsa-2024-06"`` is what the Med-SA release of that month computes,
+            with its two local adapters. ``"medsa-code"`` is the same; its training
+            trains the mask decoder too (``TrainingConfig.mask_decoder``).
+
+        Raises
+        ------
+        ValueError
+            If there is no such preset.
+        """
+        if name not in get_args(PresetName):
+            raise ValueError(
+                f"There is no preset {name!r}; choose "
+                f"{', '.join(get_args(PresetName))}."
+            )
+        if name == "paper":
+            return cls()
+        return cls(
+            sites=("attn", "mlp"),
+            bottleneck_ratio=1 / 4,
+            activation="gelu",
+            init="medsa",
+            compat=RELEASE_2024_06,
+        )
 
     def block_indices(self, depth: int) -> range:
         """Return which blocks of an encoder with `depth` blocks have adapters.
@@ -97,8 +167,12 @@ class GLMedSAConfig:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
-        """Rebuild a config from `to_json`; raises ValueError for unknown fields."""
+        """Rebuild a config from `to_json`; raises ValueError for unknown fields.
+
+        What an older file does not say takes its default.
+        """
         try:
-            return cls(**{**fields, "sites": tuple(fields["sites"])})
+            compat = Compat.from_json(fields.get("compat", {}))
+            return cls(**{**fields, "sites": tuple(fields["sites"]), "compat": compat})
         except (TypeError, KeyError) as error:
             raise ValueError(f"Not a GL-Med-SA configuration: {error}.") from error

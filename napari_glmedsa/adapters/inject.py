@@ -12,7 +12,10 @@ from napari_glmedsa.adapters.layers import (
     AdaptedBlock,
     AdaptedMLP,
     Adapter,
+    StreamBlock,
+    unwrap,
 )
+from napari_glmedsa.adapters.switches import rewire_encoder, unwire_encoder
 from napari_glmedsa.errors import AdapterMismatchError
 
 
@@ -20,7 +23,9 @@ def inject_adapters(encoder: ImageEncoderViT, config: GLMedSAConfig) -> None:
     """Wrap the modules named by ``config.sites`` in ``config.blocks``, in place.
 
     The encoder computes bit for bit what it did before until an adapter is
-    trained or loaded. New parameters are made on the device of the block.
+    trained or loaded, unless the config asks for another start or for switches
+    of ``config.compat``; those about the encoder are thrown here, the others by
+    `apply_compat`. New parameters are made on the device of the block.
 
     Raises
     ------
@@ -41,19 +46,27 @@ def inject_adapters(encoder: ImageEncoderViT, config: GLMedSAConfig) -> None:
         width = reference.shape[0]
 
         def adapter(width: int = width, reference: Tensor = reference) -> Adapter:
-            made = Adapter(width, config.bottleneck(width), config.activation)
+            hidden = config.bottleneck(width)
+            made = Adapter(width, hidden, config.activation, config.init)
             return made.to(reference.device)
 
         if "attn" in config.sites:
-            block.attn = AdaptedAttention(block.attn, adapter())
+            block.attn = AdaptedAttention(block.attn, adapter(), config.attn_scale)
         if "mlp" in config.sites:
             block.mlp = AdaptedMLP(block.mlp, adapter(), config.mlp_scale)
-        if "block" in config.sites:
-            encoder.blocks[index] = AdaptedBlock(block, adapter())
+        if "block" not in config.sites:
+            continue
+        how = (block, adapter(), config.global_scale, config.global_input)
+        if config.wiring == "block":
+            encoder.blocks[index] = AdaptedBlock(*how)
+        else:
+            encoder.blocks[index] = StreamBlock(*how, last=index == indices[-1])
+    rewire_encoder(encoder, config.compat)
 
 
 def remove_adapters(encoder: ImageEncoderViT) -> None:
     """Undo `inject_adapters` exactly; an encoder without adapters stays as it is."""
+    unwire_encoder(encoder)
     for index, outer in enumerate(encoder.blocks):
         block = outer.base_layer if isinstance(outer, AdaptedBlock) else outer
         encoder.blocks[index] = block
@@ -79,13 +92,6 @@ def iter_adapters(encoder: ImageEncoderViT) -> Iterator[tuple[str, Adapter]]:
         for site, module in found.items():
             if isinstance(module, AdaptedAttention | AdaptedMLP | AdaptedBlock):
                 yield f"blocks.{index}.{site}", module.adapter
-
-
-def unwrap(module: nn.Module) -> nn.Module:
-    """Follow ``base_layer`` to the module that SAM made."""
-    while isinstance(inner := getattr(module, "base_layer", None), nn.Module):
-        module = inner
-    return module
 
 
 def adapter_state_dict(encoder: ImageEncoderViT) -> dict[str, Tensor]:

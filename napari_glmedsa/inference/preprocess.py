@@ -1,7 +1,7 @@
 """Any image layer's array to RGB uint8, and that to the model's square input."""
 
 import warnings
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -11,6 +11,8 @@ from torch import Tensor
 from torchvision.transforms.functional import resize, to_pil_image
 
 from napari_glmedsa.errors import ImageFormatError
+
+Resize = Literal["longest_side", "square"]
 
 _BIT_DEPTHS = (8, 12, 16, 32, 64)
 
@@ -120,10 +122,26 @@ def resize_longest_side(
     height, width = image.shape[:2]
     scale = length / max(height, width)
     new = (max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5)))
+    return _resized(image, new), new
+
+
+def resize_to_input(
+    image: NDArray[np.uint8], length: int, how: Resize
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """Shrink or enlarge for an input of side `length`: SAM's way, or to fill it.
+
+    ``"square"`` gives up the proportions, as the Med-SA release does; arguments
+    and result are those of `resize_longest_side`.
+    """
+    if how == "longest_side":
+        return resize_longest_side(image, length)
+    return _resized(image, (length, length)), (length, length)
+
+
+def _resized(image: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's about large pictures
-        resized = np.array(resize(to_pil_image(image), list(new)))
-    return resized, new
+        return np.array(resize(to_pil_image(image), list(shape)))
 
 
 def model_input(sam: Sam, image: NDArray[np.uint8]) -> tuple[Tensor, tuple[int, int]]:
@@ -132,7 +150,8 @@ def model_input(sam: Sam, image: NDArray[np.uint8]) -> tuple[Tensor, tuple[int, 
     Parameters
     ----------
     sam
-        Gives the input size, mean, standard deviation and device.
+        Gives the input size, mean, standard deviation and device; its attribute
+        ``input_resize``, if there is one, says how to resize.
     image
         (H, W, 3) uint8.
 
@@ -141,6 +160,13 @@ def model_input(sam: Sam, image: NDArray[np.uint8]) -> tuple[Tensor, tuple[int, 
     tuple
         Tensor (1, 3, S, S) float32 and the (H, W) of the image in it.
     """
-    resized, size = resize_longest_side(image, sam.image_encoder.img_size)
+    length = sam.image_encoder.img_size
+    resized, size = resize_to_input(image, length, input_resize(sam))
     tensor = torch.as_tensor(resized, device=sam.device).permute(2, 0, 1)[None]
     return sam.preprocess(tensor.contiguous()), size
+
+
+def input_resize(sam: Sam) -> Resize:
+    """Return how images are resized for this model; adapters may have changed it."""
+    how: Resize = getattr(sam, "input_resize", "longest_side")
+    return how

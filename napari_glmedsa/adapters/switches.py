@@ -1,0 +1,154 @@
+"""Make a SAM compute as the Med-SA release does, and as SAM again.
+
+No weight changes. Modules get another class of the same weights, or a wrapper that
+keeps them as ``base_layer``, so all works with fused attention and in training.
+"""
+
+from typing import Any
+
+import torch
+from segment_anything.modeling import ImageEncoderViT, PromptEncoder, Sam
+from segment_anything.modeling.transformer import TwoWayAttentionBlock
+from torch import Tensor, nn
+from torch.nn import functional
+
+from napari_glmedsa.adapters.compat import Compat
+from napari_glmedsa.adapters.layers import unwrap
+
+
+class NormWithoutBias(nn.Module):
+    """SAM's ``norm1`` whose bias `QKVWithNormBias` adds later."""
+
+    def __init__(self, base_layer: nn.LayerNorm) -> None:
+        super().__init__()
+        self.base_layer = base_layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map tokens (..., C) to the same shape."""
+        norm = self.base_layer
+        return functional.layer_norm(
+            x, norm.normalized_shape, norm.weight, None, norm.eps
+        )
+
+
+class QKVWithNormBias(nn.Module):
+    """SAM's ``qkv`` with the bias of ``norm1`` passed through it.
+
+    On tokens it is what it was. On padding, which is zero when it gets here, it
+    gives what ``norm1`` would have made of padding: the release pads before it.
+    """
+
+    def __init__(self, base_layer: nn.Linear, norm: nn.LayerNorm) -> None:
+        super().__init__()
+        self.base_layer = base_layer
+        self._norm = (norm,)  # it is a part of the block, not of this
+
+    @property
+    def bias(self) -> Tensor:
+        """What zero is mapped to, (3 C,)."""
+        base = self.base_layer
+        return functional.linear(self._norm[0].bias, base.weight, base.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map tokens (..., C) to queries, keys and values (..., 3 C)."""
+        return functional.linear(x, self.base_layer.weight, self.bias)
+
+
+class SwappedPromptEncoder(PromptEncoder):  # type: ignore[misc]  # it has no types
+    """SAM's prompt encoder that reads clicks as (y, x)."""
+
+    def _embed_points(self, points: Tensor, labels: Tensor, pad: bool) -> Tensor:
+        embedded: Tensor = super()._embed_points(points.flip(-1), labels, pad)
+        return embedded
+
+
+class StickyTwoWayBlock(TwoWayAttentionBlock):  # type: ignore[misc]
+    """SAM's decoder layer wired as in EfficientSAM, which the release took over."""
+
+    def forward(
+        self, queries: Tensor, keys: Tensor, query_pe: Tensor, key_pe: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Map tokens (N, T, C) and image (N, P, C) to the same shapes."""
+        if not self.skip_first_layer_pe:
+            queries = queries + query_pe  # for good, where SAM adds it to compare
+        own = self.self_attn(q=queries, k=queries, v=queries)
+        queries = self.norm1(queries + own)
+        seen = self.cross_attn_token_to_image(
+            q=queries + query_pe, k=keys + key_pe, v=keys
+        )
+        queries = self.norm2(queries + seen)
+        queries = self.norm3(queries + self.mlp(queries))
+        told = self.cross_attn_image_to_token(
+            q=keys + key_pe, k=queries + query_pe, v=queries
+        )
+        return queries, self.norm4(keys + told)
+
+
+def apply_compat(sam: Sam, compat: Compat) -> None:
+    """Throw the switches beyond the encoder's attention, in place; again is no harm.
+
+    Those of the encoder's attention belong to `inject_adapters`.
+    """
+    remove_compat(sam)
+    if compat.medsa_decoder:
+        for layer in sam.mask_decoder.transformer.layers:
+            layer.__class__ = StickyTwoWayBlock
+    if compat.swap_xy:
+        sam.prompt_encoder.__class__ = SwappedPromptEncoder
+    if compat.square_resize:
+        sam.input_resize = "square"
+    if compat.unit_range_input:
+        sam.own_pixels = (sam.pixel_mean, sam.pixel_std)
+        sam.pixel_mean = torch.zeros_like(sam.pixel_mean)
+        sam.pixel_std = torch.full_like(sam.pixel_std, 255)
+
+
+def remove_compat(sam: Sam) -> None:
+    """Undo `apply_compat` exactly; a stock SAM stays as it is."""
+    for layer in sam.mask_decoder.transformer.layers:
+        if type(layer) is StickyTwoWayBlock:
+            layer.__class__ = TwoWayAttentionBlock
+    if type(sam.prompt_encoder) is SwappedPromptEncoder:
+        sam.prompt_encoder.__class__ = PromptEncoder
+    vars(sam).pop("input_resize", None)
+    if own := vars(sam).pop("own_pixels", None):
+        sam.pixel_mean, sam.pixel_std = (t.to(sam.device) for t in own)
+
+
+def rewire_encoder(encoder: ImageEncoderViT, compat: Compat) -> None:
+    """Throw the switches of the encoder's attention, in place."""
+    for outer in encoder.blocks:
+        block: Any = unwrap(outer)
+        attention: Any = unwrap(block.attn)
+        if compat.drop_rel_pos:
+            attention.use_rel_pos = False
+        if compat.norm_after_pad and block.window_size > 0:
+            norm = block.norm1
+            attention.qkv = QKVWithNormBias(attention.qkv, norm)
+            block.norm1 = NormWithoutBias(norm)
+
+
+def unwire_encoder(encoder: ImageEncoderViT) -> None:
+    """Undo `rewire_encoder` exactly; a stock encoder stays as it is."""
+    for outer in encoder.blocks:
+        block: Any = unwrap(outer)
+        attention: Any = unwrap(block.attn)
+        attention.use_rel_pos = hasattr(attention, "rel_pos_h")
+        attention.qkv, block.norm1 = unwrap(attention.qkv), unwrap(block.norm1)
+
+
+def input_contract(sam: Sam) -> dict[str, Any]:
+    """Return what a SAM wants to be shown, for the card of an adapter."""
+    square = getattr(sam, "input_resize", "longest_side") == "square"
+    swapped = type(sam.prompt_encoder) is SwappedPromptEncoder
+    unit = hasattr(sam, "own_pixels")
+    return {
+        "image_size": sam.image_encoder.img_size,
+        "resize": "stretched to a square, bilinear"
+        if square
+        else "longest side, bilinear, padded right and below",
+        "mean": sam.pixel_mean.flatten().tolist(),
+        "std": sam.pixel_std.flatten().tolist(),
+        "range": "0..1" if unit else "0..255",
+        "point_order": "y, x" if swapped else "x, y",
+    }
