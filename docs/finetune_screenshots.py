@@ -17,7 +17,7 @@ from napari_glmedsa.training.status import RunStatus
 from napari_glmedsa.ui.finetune_form import RUNS, FineTuneForm
 from napari_glmedsa.ui.finetune_widget import FineTuneWidget
 
-N_LESIONS = 40
+N_LESIONS = 34
 N_EPOCHS = 4
 BASE = ModelSpec("sam_vit_mini")
 VERY_LONG = 1800.0
@@ -62,6 +62,7 @@ def fine_tune(registry: ModelRegistry) -> None:
     form, setup = dock.form, dock.form.setup
     wait(lambda: BASE in setup.start.choices)
     setup.start.value = BASE
+    setup.preset.value = "quick"
     setup.advanced.epochs.setValue(N_EPOCHS)
     wait(lambda: "GB" in setup.estimate.value)
     photograph(form, "finetune-before")
@@ -73,13 +74,13 @@ def fine_tune(registry: ModelRegistry) -> None:
 
     def status() -> RunStatus:
         assert dock.look.run is not None
+        if dock.look.run.status.can_resume:
+            raise RuntimeError(dock.look.run.status.message)
         return dock.look.run.status
 
-    wait(lambda: len(form.run.curve.curves.dice) > N_EPOCHS // 2, VERY_LONG)
+    wait(lambda: status().epoch > N_EPOCHS // 2, VERY_LONG)
     photograph(form, "finetune-during")
     wait(lambda: not status().is_active, VERY_LONG)
-    if status().state != "finished":
-        raise RuntimeError(status().message)
     wait(lambda: bool(form.run.gallery.thumbnails))
     photograph(form, "finetune-after")
     photograph(form, "finetune-after-pictures", bottom=True)
