@@ -17,6 +17,10 @@ class DeviceError(GLMedSAError, RuntimeError):
     """The computing device asked for is not there or has too little memory."""
 
 
+class DownloadError(GLMedSAError, OSError):
+    """A file could not be fetched, or is not the one that was expected."""
+
+
 class ImageFormatError(GLMedSAError, ValueError):
     """An array or file cannot be understood as one two-dimensional image."""
 

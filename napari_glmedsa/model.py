@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from napari_glmedsa.errors import ModelNotFoundError, RegistryError
 from napari_glmedsa.files import read_json
@@ -48,6 +48,9 @@ class ModelSpec:
 
 DEFAULT_MODEL = ModelSpec("sam_vit_mini", "glmedsa_vit_mini_isic")
 
+BaseState = Literal["installed", "available", "broken"]
+"""Whether a base can be loaded, can be downloaded, or neither."""
+
 
 @dataclass(frozen=True)
 class BaseCard:
@@ -60,7 +63,8 @@ class BaseCard:
     path
         The weights file, which may not be there yet.
     sha256
-        `tensors_sha256` of the weights; adapters name it.
+        `tensors_sha256` of the weights; adapters name it. Empty until a download
+        from elsewhere has been installed here.
     description, licence
         One sentence each.
     facts
@@ -76,13 +80,45 @@ class BaseCard:
 
     @property
     def installed(self) -> bool:
-        """Whether the weights are on this computer."""
-        return self.path.is_file()
+        """Whether the weights are on this computer, in their full length."""
+        return self.bytes > 0 and self.bytes == (self.full_bytes or self.bytes)
 
     @property
     def bytes(self) -> int:
         """Size of the weights file, 0 if it is not there."""
-        return self.path.stat().st_size if self.installed else 0
+        return self.path.stat().st_size if self.path.is_file() else 0
+
+    @property
+    def full_bytes(self) -> int:
+        """Size that the weights file should have, 0 if the card does not say."""
+        return int(self.facts.get("bytes", 0))
+
+    @property
+    def url(self) -> str:
+        """Where the weights come from, or nothing."""
+        return str(self.facts.get("url", ""))
+
+    @property
+    def trouble(self) -> str:
+        """One sentence about weights that are neither here nor to be had, or nothing.
+
+        Only what a glance at the file tells: its content is checked at loading.
+        """
+        if self.installed or (self.url and not self.bytes):
+            return ""
+        if not self.bytes:
+            return f"Its file {self.path} is missing; remove it and install it again."
+        return (
+            f"Its file {self.path} has {self.bytes:,} bytes instead of "
+            f"{self.full_bytes:,}; remove it and install it again."
+        )
+
+    @property
+    def state(self) -> BaseState:
+        """Whether it can be loaded, can be downloaded, or neither."""
+        if self.installed:
+            return "installed"
+        return "broken" if self.trouble else "available"
 
 
 def read_base_card(folder: Path) -> BaseCard:
@@ -91,8 +127,8 @@ def read_base_card(folder: Path) -> BaseCard:
         facts = read_json(folder / "card.json")
         return BaseCard(
             name=folder.name,
-            path=folder / facts["file"],
-            sha256=facts["sha256"],
+            path=folder / Path(facts["file"]).name,  # never in another folder
+            sha256=_tensors_hash(facts),
             description=facts.get("description", ""),
             licence=facts.get("licence", ""),
             facts=facts,
@@ -102,3 +138,11 @@ def read_base_card(folder: Path) -> BaseCard:
             f"The model card {folder / 'card.json'} is damaged ({error}); install the "
             "model again or delete its folder."
         ) from error
+
+
+def _tensors_hash(facts: Mapping[str, Any]) -> str:
+    """Return the tensors' hash; a download that was never here has only the file's."""
+    if "url" not in facts:
+        return str(facts["sha256"])
+    _ = facts["bytes"], facts["file_sha256"]  # nothing is downloaded without them
+    return str(facts.get("sha256", ""))

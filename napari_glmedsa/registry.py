@@ -1,26 +1,26 @@
 """Base models and adapters under one root folder, and the built-in ones."""
 
-import os
 import re
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
-from importlib.resources import files
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_glmedsa.adapters.card import AdapterCard, card_header, read_card
+from napari_glmedsa.base import is_whole, write_base
 from napari_glmedsa.errors import (
     CheckpointError,
     ModelNotFoundError,
     RegistryError,
 )
-from napari_glmedsa.files import sha256_file, write_json
+from napari_glmedsa.files import sha256_file
 from napari_glmedsa.model import DEFAULT_MODEL, BaseCard, ModelSpec, read_base_card
+from napari_glmedsa.roots import catalogue, default_root, shared_roots
 from napari_glmedsa.tensors import read_safetensors, write_safetensors
 
 if TYPE_CHECKING:  # torch is imported by the methods that load, off the GUI thread
-    from collections.abc import Mapping
-
     import torch
     from segment_anything.modeling import Sam
 
@@ -39,32 +39,38 @@ _ADAPTER_FILE = "adapter.safetensors"
 _NAME = re.compile(r"\w[\w.-]*", re.ASCII)
 
 
-def default_root() -> Path:
-    """Return ``$NAPARI_GLMEDSA_HOME``, else the user's data folder."""
-    if home := os.environ.get("NAPARI_GLMEDSA_HOME"):
-        return Path(home).expanduser()
-    from platformdirs import user_data_path
-
-    return user_data_path("napari-glmedsa", appauthor=False)
-
-
 class ModelRegistry:
-    """Models below a root folder, plus the built-in catalogue.
+    """Models below a root folder, in shared folders, and the built-in catalogue.
 
     Parameters
     ----------
     root
         Holds ``base/<name>/card.json`` and ``adapters/<name>/adapter.safetensors``;
-        it need not exist. A model there hides a built-in one of the same name.
+        it need not exist. A model there hides a shared or built-in one of the same
+        name, unless it cannot be loaded and the other can.
+    shared
+        Folders of the same form, never written to; by default those that
+        ``NAPARI_GLMEDSA_SHARED`` names.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, shared: Sequence[Path] | None = None) -> None:
         self.root = root
+        self.shared = shared_roots() if shared is None else tuple(shared)
 
     def bases(self) -> list[BaseCard]:
-        """Return every base model, installed or not, in order of name."""
-        folders = self._folders("base", "card.json")
-        return [read_base_card(folder) for folder in folders.values()]
+        """Return every base model whose card can be read, the installed ones first."""
+        cards = self._base_cards().values()
+        return sorted(cards, key=lambda card: (not card.installed, card.name))
+
+    def broken_bases(self) -> dict[str, str]:
+        """Return bases that can neither be loaded nor downloaded, with the reason."""
+        problems = {card.name: card.trouble for card in self.bases() if card.trouble}
+        for folder in self._all_folders("base", "card.json"):
+            try:
+                read_base_card(folder)
+            except RegistryError as error:
+                problems[folder.name] = str(error)
+        return problems
 
     def adapters(self, base: str | None = None) -> list[AdapterCard]:
         """Return every readable adapter (of one base), in order of name."""
@@ -102,6 +108,15 @@ class ModelRegistry:
         ]
         found += [ModelSpec(name) for name in installed]
         return sorted(found, key=lambda spec: spec != DEFAULT_MODEL)
+
+    def specs_to_download(self) -> list[ModelSpec]:
+        """Return adapters that only lack their base, which can be downloaded."""
+        available = {c.name for c in self.bases() if c.state == "available"}
+        return [
+            ModelSpec(card.base_model, card.name)
+            for card in self.adapters()
+            if card.base_model in available
+        ]
 
     def adapter_path(self, adapter: str) -> Path:
         """Return the file of an adapter, by name or path; else ModelNotFoundError."""
@@ -181,18 +196,13 @@ class ModelRegistry:
         from napari_glmedsa.adapters import tensors_sha256
         from napari_glmedsa.inference import SamArchitecture, build_sam, read_weights
 
-        folder = self._folders("base", "card.json").get(base)
-        card = read_base_card(folder) if folder else None
-        path = card.path if card else Path(base)
+        card = self._base_cards().get(base)
+        path = card.path if card and card.installed else Path(base)
         if not path.is_file():
-            known = ", ".join(c.name for c in self.bases() if c.installed) or "none"
-            raise ModelNotFoundError(
-                f"There is no base model {base!r}; installed are: {known}. A path of "
-                "a weights file works too."
-            )
+            raise self._not_there(base)
         tensors = read_weights(path)
         sha256 = tensors_sha256(tensors)
-        if card and sha256 != card.sha256:
+        if card and path == card.path and not is_whole(card, sha256):
             raise RegistryError(
                 f"The weights of {base} differ from what their card says; the file "
                 f"{path} is damaged, install it again."
@@ -224,44 +234,44 @@ class ModelRegistry:
             sam, fingerprint=fingerprint, multimask_output=multimask_output
         )
 
+    def _not_there(self, base: str) -> ModelNotFoundError | RegistryError:
+        if reason := self.broken_bases().get(base):
+            return RegistryError(f"The base model {base} cannot be used: {reason}")
+        if base in self._base_cards():
+            return ModelNotFoundError(
+                f"{base} is not installed yet; fetch it with glmedsa models download "
+                f"{base}, or under Models in the Segment dock."
+            )
+        known = ", ".join(c.name for c in self.bases() if c.installed) or "none"
+        return ModelNotFoundError(
+            f"There is no base model {base!r}; installed are: {known}. A path of "
+            "a weights file works too."
+        )
+
+    def _base_cards(self) -> dict[str, BaseCard]:
+        """Return the most useful card of each name; of equal ones, the user's."""
+        usefulness = ("broken", "available", "installed").index
+        found: dict[str, BaseCard] = {}
+        for folder in self._all_folders("base", "card.json"):
+            try:
+                card = read_base_card(folder)
+            except RegistryError:
+                continue  # a broken file must not empty every list
+            other = found.get(card.name)
+            if other is None or usefulness(card.state) >= usefulness(other.state):
+                found[card.name] = card
+        return found
+
     def _folders(self, kind: str, marker: str) -> dict[str, Path]:
-        """Return folders that hold `marker`, by name; the root hides the built-in."""
-        found = {
-            path.parent.name: path.parent
-            for root in (_catalogue(), self.root)
-            for path in (root / kind).glob(f"*/{marker}")
-        }
+        """Return folders that hold `marker`, by name; the user's hides the others."""
+        found = {folder.name: folder for folder in self._all_folders(kind, marker)}
         return dict(sorted(found.items()))
 
+    def _all_folders(self, kind: str, marker: str) -> list[Path]:
+        found = list((catalogue() / kind).glob(f"*/{marker}"))
+        for root in reversed(self.shared):
+            with suppress(OSError):  # a drive that is away must not stop the rest
+                found += (root / kind).glob(f"*/{marker}")
+        found += (self.root / kind).glob(f"*/{marker}")
+        return [path.parent for path in found]
 
-def write_base(
-    folder: Path, tensors: "Mapping[str, torch.Tensor]", **facts: Any
-) -> BaseCard:
-    """Write a base model's weights and card into `folder`, whose name is its name.
-
-    Parameters
-    ----------
-    folder
-        Made if missing, usually ``<root>/base/<name>``.
-    tensors
-        A SAM state dict, written in its own float type.
-    facts
-        For the card: description, licence, training, metrics.
-    """
-    from napari_glmedsa.adapters import tensors_sha256
-
-    folder.mkdir(parents=True, exist_ok=True)
-    write_safetensors(folder / "model.safetensors", tensors)
-    card = {
-        "file": "model.safetensors",
-        "sha256": tensors_sha256(tensors),
-        "parameters": sum(tensor.numel() for tensor in tensors.values()),
-        **facts,
-    }
-    write_json(folder / "card.json", card)
-    return read_base_card(folder)
-
-
-def _catalogue() -> Path:
-    """Return the folder of built-in models (``models/`` in a checkout)."""
-    return Path(str(files("napari_glmedsa.catalogue") / "README.md")).parent

@@ -172,6 +172,8 @@ def _models(registry: "ModelRegistry") -> tuple[list[Model], list[Missing]]:
     try:
         for name, sentence in registry.broken().items():
             trouble.append(Missing(f"The adapter {name} cannot be used", sentence))
+        for name, sentence in registry.broken_bases().items():
+            trouble.append(Missing(f"The base model {name} cannot be used", sentence))
         bases, specs = registry.bases(), registry.specs()
     except (GLMedSAError, OSError) as error:
         return [], [*trouble, Missing("The models cannot be listed", str(error))]

@@ -75,7 +75,8 @@ def test_a_damaged_model_is_told_and_does_not_stop_the_doctor(home, capsys):
     (home / "base" / "sam_tiny" / "card.json").write_text("{")
     outcome = glmedsa(capsys, "doctor", "--json")
     assert outcome.code == 0
-    assert "The models cannot be listed" in what_is_missing(json.loads(outcome.out))
+    told = what_is_missing(json.loads(outcome.out))
+    assert "The base model sam_tiny cannot be used" in told
 
 
 def test_a_folder_of_models_that_cannot_be_read_does_not_stop_the_doctor(

@@ -1,5 +1,6 @@
 """Models are found by name or path, and only safe, fitting files are loaded."""
 
+import os
 import pickle
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from napari_glmedsa.errors import (
     ModelNotFoundError,
     RegistryError,
 )
+from napari_glmedsa.files import read_json, sha256_file, write_json
 from napari_glmedsa.inference import Prompts, build_sam
 from napari_glmedsa.registry import (
     DEFAULT_MODEL,
@@ -159,10 +161,91 @@ def test_one_broken_adapter_does_not_hide_the_others(registry):
     assert "rename" in registry.broken()["renamed"]
 
 
-def test_a_damaged_base_card_says_which_file(registry):
+def test_a_damaged_base_card_says_which_file_and_hides_nothing_else(registry):
     (registry.root / "base" / "sam_tiny" / "card.json").write_text("{")
+    assert "card.json" in registry.broken_bases()["sam_tiny"]
+    assert registry.specs()[0] == DEFAULT_MODEL
     with pytest.raises(RegistryError, match=r"card\.json"):
-        registry.bases()
+        registry.load_sam("sam_tiny", device=CPU)
+
+
+def test_a_weights_file_of_another_length_is_broken_not_installed(registry):
+    path = registry.root / "base" / "sam_tiny" / "model.safetensors"
+    whole = path.read_bytes()
+    for content in (whole[:-1], b""):
+        path.write_bytes(content)
+        assert "sam_tiny" in registry.broken_bases()
+        assert ModelSpec("sam_tiny") not in registry.specs()
+        with pytest.raises(RegistryError, match="install it again"):
+            registry.load_sam("sam_tiny", device=CPU)
+    path.unlink()
+    assert "is missing" in registry.broken_bases()["sam_tiny"]
+
+
+def test_official_models_are_known_before_they_are_there(registry):
+    known = {card.name: card for card in registry.bases()}
+    for name, size in (
+        ("sam_vit_b", 375042383),
+        ("sam_vit_l", 1249524607),
+        ("sam_vit_h", 2564550879),
+        ("medsam_vit_b", 375049145),
+    ):
+        card = known[name]
+        assert (card.state, card.full_bytes) == ("available", size)
+        assert card.url.startswith("https://")
+        assert card.url.endswith(card.facts["file"])
+        assert len(card.facts["file_sha256"]) == 64
+        assert card.licence
+        assert card.facts["citation"]
+        assert ModelSpec(name) not in registry.specs()
+        with pytest.raises(ModelNotFoundError, match=f"models download {name}"):
+            registry.load_sam(name, device=CPU)
+
+
+def test_an_adapter_whose_base_can_be_downloaded_is_offered_for_that(
+    registry, tmp_path
+):
+    base = registry.root / "base" / "sam_tiny"
+    (base / "model.safetensors").unlink()
+    assert registry.specs_to_download() == []
+    card = read_json(base / "card.json")
+    source = {"url": "http://127.0.0.1/sam.pth", "file_sha256": "0" * 64}
+    write_json(base / "card.json", {**card, **source})
+    wanted = ModelSpec("sam_tiny", "tiny_adapter")
+    assert registry.specs_to_download() == [wanted]
+    assert wanted not in registry.specs()
+
+
+def test_models_of_a_shared_folder_are_used_where_they_lie(
+    registry, tmp_path, monkeypatch, image
+):
+    own = ModelRegistry(tmp_path / "own", [tmp_path / "nothing", registry.root])
+    spec = ModelSpec("sam_tiny", "tiny_adapter")
+    assert spec in own.specs()
+    assert own.load(spec, device=CPU).encode(image)
+    assert not own.root.exists()
+    monkeypatch.setenv("NAPARI_GLMEDSA_SHARED", f"{tmp_path / 'x'}{os.pathsep}")
+    assert ModelRegistry(tmp_path / "own").shared == (tmp_path / "x",)
+    # What cannot be loaded hides nothing that can be.
+    (own.root / "base" / "sam_tiny").mkdir(parents=True)
+    write_json(own.root / "base" / "sam_tiny" / "card.json", {"file": "x"})
+    assert spec in own.specs()
+
+
+def test_an_official_file_beside_its_card_is_used_if_its_hash_agrees(
+    tmp_path, tiny_sam
+):
+    folder = tmp_path / "base" / "sam_x"
+    folder.mkdir(parents=True)
+    path = folder / "sam_x.pth"
+    torch.save(tiny_sam.state_dict(), path)
+    facts = {"file": path.name, "url": "https://x.org/y", "bytes": path.stat().st_size}
+    write_json(folder / "card.json", {**facts, "file_sha256": sha256_file(path)})
+    registry = ModelRegistry(tmp_path)
+    assert registry.load_sam("sam_x", device=CPU)
+    write_json(folder / "card.json", {**facts, "file_sha256": "0" * 64})
+    with pytest.raises(RegistryError, match="damaged"):
+        registry.load_sam("sam_x", device=CPU)
 
 
 def test_the_built_in_model_finds_a_drawn_lesion(tmp_path):
