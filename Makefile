@@ -2,6 +2,7 @@
 #   make demo         open napari with a sample lesion, ready to click
 #   make test         lint, types, import contracts and every test
 #   make lint         lint, types and import contracts
+#   make bench        measure against stock SAM (BENCH="--rounds 1 --json figures")
 #   make screenshots  take the pictures of the documentation anew
 # PYTHON=python3.12 chooses the interpreter that .venv is made from.
 
@@ -25,7 +26,7 @@ ON_SCREEN := env -u WAYLAND_DISPLAY QT_QPA_PLATFORM=xcb \
 	xvfb-run -a -s "-screen 0 1280x1024x24"
 endif
 
-.PHONY: demo test lint screenshots
+.PHONY: demo test lint bench screenshots
 
 demo: $(INSTALLED)
 	@$(BOOTSTRAP) desktop
@@ -40,6 +41,10 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/bench_encode.py $(BENCH)
+	$(BIN)/python benchmarks/bench_train_step.py $(BENCH)
 
 screenshots: $(INSTALLED)
 	@$(BOOTSTRAP) virtual-screen

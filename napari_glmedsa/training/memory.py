@@ -5,9 +5,76 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from napari_glmedsa.training.config import TrainingConfig
+
 if TYPE_CHECKING:
     import torch
     from segment_anything.modeling import ImageEncoderViT
+
+    from napari_glmedsa.inference import SamArchitecture
+
+# Bytes kept for the gradients per token, channel and block, counted with
+# `torch.autograd.graph.saved_tensors_hooks` on ViT-B: (float32, half precision).
+_KEPT = {"frozen": (42, 36), "attn": (7, 6), "mlp": (7, 6), "block": (2, 2)}
+_KEPT_FULL = (100, 75)  # with the weights of the block trained too
+_KEPT_CHECKPOINTED = 8
+_WORKING = 120  # of the two blocks whose gradients are being computed
+_KEPT_DECODER = 16_400  # per token and answer
+_OPTIMIZER = 12  # per trained weight: its gradient and two moments, float32
+_LIBRARIES = 850_000_000  # of a process that has trained; measured
+
+
+def estimate_training_bytes(
+    architecture: "SamArchitecture",
+    config: TrainingConfig,
+    *,
+    device: "torch.device | str" = "cpu",
+    checkpointing: bool | None = None,
+) -> int:
+    """Return the most memory that a training process takes, off by about a fifth.
+
+    Parameters
+    ----------
+    architecture
+        Of the base model.
+    config
+        What is trained, in which batches and precision.
+    device
+        Where; it decides what the precision ``"auto"`` is.
+    checkpointing
+        Whether blocks are computed again; by default what `config` says, and for
+        ``"auto"``, which starts without, no.
+    """
+    import torch
+
+    from napari_glmedsa.inference import build_sam, resolve_precision
+
+    if checkpointing is None:
+        checkpointing = config.checkpointing == "on"
+    with torch.device("meta"):
+        sam = build_sam(architecture)
+    encoder = _count(sam.image_encoder)
+    depth, width = architecture.depth, architecture.embed_dim
+    tokens = (architecture.image_size // architecture.patch_size) ** 2
+    half = resolve_precision(config.precision, torch.device(device)) != "fp32"
+    blocks = len(config.adapter.block_indices(depth))
+
+    if config.trains == "full":
+        added, trained = 0, encoder * blocks // depth
+        kept = _KEPT_FULL[half]
+    else:
+        hidden = config.adapter.bottleneck(width)
+        one = 2 * width * hidden + width + hidden
+        added = trained = one * len(config.adapter.sites) * blocks
+        kept = sum(_KEPT[site][half] for site in ("frozen", *config.adapter.sites))
+    if config.trains_decoder:
+        trained += _count(sam.mask_decoder)
+    if checkpointing:
+        kept = _KEPT_CHECKPOINTED
+    per_image = tokens * width * (kept * blocks + _WORKING)
+    per_image += tokens * _KEPT_DECODER * config.n_points
+    weights = 4 * (_count(sam) + added)
+    return _LIBRARIES + weights + _OPTIMIZER * trained + config.batch_size * per_image
 
 
 @contextmanager
@@ -41,6 +108,10 @@ def available_bytes(device: "torch.device | str") -> int:
         used = torch.mps.driver_allocated_memory()
         return max(0, int(torch.mps.recommended_max_memory()) - int(used))
     return int(psutil.virtual_memory().available)
+
+
+def _count(module: "torch.nn.Module") -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def _checkpointed(forward: Any, x: "torch.Tensor") -> Any:

@@ -15,7 +15,12 @@ from napari_glmedsa.adapters import (
     remove_adapters,
     unwrap,
 )
-from napari_glmedsa.inference.attention import fuse_attention, unfuse_attention
+from napari_glmedsa.inference import (
+    fuse_attention,
+    grid_attention,
+    unfuse_attention,
+)
+from napari_glmedsa.inference.grid_attention import attend
 
 SITES = [("attn", "mlp", "block"), ("attn", "mlp"), ("attn",), ("mlp",), ("block",)]
 
@@ -127,3 +132,73 @@ def test_adapter_files_do_not_know_about_it(tiny_sam):
     keys = list(adapter_state_dict(tiny_sam.image_encoder))
     fuse_attention(tiny_sam.image_encoder)
     assert list(adapter_state_dict(tiny_sam.image_encoder)) == keys
+
+
+def parts(height, width, groups=3, dim=4, seed=0):
+    """Draw queries, keys, values and the bias of rows and columns, in float64."""
+    generator = torch.Generator().manual_seed(seed)
+    return [
+        torch.randn(
+            groups, height * width, last, dtype=torch.float64, generator=generator
+        ).requires_grad_()
+        for last in (dim, dim, dim, height, width)
+    ]
+
+
+def plain(q, k, v, bias_h, bias_w):
+    bias = (bias_h[..., :, None] + bias_w[..., None, :]).flatten(2)
+    return (q @ k.transpose(1, 2) + bias).softmax(-1) @ v
+
+
+NARROW_AND_WIDE = pytest.mark.parametrize("size", [(3, 2), (2, 33)], ids=str)
+
+
+@NARROW_AND_WIDE
+@pytest.mark.parametrize("chunk", [1, 7 * 66, 2**20])
+def test_chunks_of_any_size_give_the_whole_map_and_its_gradients(
+    size, chunk, monkeypatch
+):
+    monkeypatch.setattr(grid_attention, "_CHUNK", chunk)
+    ours, theirs = parts(*size), parts(*size)
+    result, expected = attend(*ours), plain(*theirs)
+    torch.testing.assert_close(result, expected)
+    weight = torch.randn_like(expected)
+    (result * weight).sum().backward()
+    (expected * weight).sum().backward()
+    for part, twin in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(part.grad, twin.grad)
+
+
+@NARROW_AND_WIDE
+def test_gradients_pass_the_check_in_float64(size):
+    assert torch.autograd.gradcheck(attend, parts(*size, groups=1, dim=2))
+
+
+def test_kernels_of_other_devices_give_the_same(monkeypatch):
+    tensors = [part.detach().float() for part in parts(5, 4, dim=6)]
+    expected = plain(*tensors)
+    q, k = grid_attention._with_bias(*tensors[:2], *tensors[3:])
+    result = grid_attention._flash(q, k, tensors[2])
+    torch.testing.assert_close(result, expected)
+    with torch.device("meta"):
+        shadows = [torch.empty_like(part, device="meta") for part in tensors]
+    assert attend(*shadows).shape == expected.shape
+
+
+def test_an_encoder_without_position_tables_can_be_fused(batch):
+    from segment_anything.modeling import ImageEncoderViT
+
+    torch.manual_seed(0)
+    encoder = ImageEncoderViT(
+        img_size=64,
+        embed_dim=32,
+        depth=2,
+        num_heads=2,
+        out_chans=8,
+        qkv_bias=False,
+        window_size=3,
+        global_attn_indexes=(1,),
+    )
+    expected = encoder(batch)
+    fuse_attention(encoder)
+    assert close(encoder(batch), expected, 1e-5)

@@ -1,5 +1,7 @@
 """Activation checkpointing is exact, and memory is counted."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tiny import train_a_little
@@ -10,8 +12,13 @@ from napari_glmedsa.adapters import (
     inject_adapters,
     iter_adapters,
 )
-from napari_glmedsa.inference.attention import fuse_attention
-from napari_glmedsa.training.memory import available_bytes, checkpoint_blocks
+from napari_glmedsa.inference import SamArchitecture, build_sam, fuse_attention
+from napari_glmedsa.training.config import TrainingConfig
+from napari_glmedsa.training.memory import (
+    available_bytes,
+    checkpoint_blocks,
+    estimate_training_bytes,
+)
 
 BATCH = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
@@ -32,7 +39,7 @@ def step(encoder):
     return result, [p.grad for p in encoder.parameters() if p.requires_grad]
 
 
-def saved_bytes(encoder):
+def saved_bytes(encoder, batch=BATCH):
     """Return the size of what one forward pass keeps for its gradients."""
     storages = {}
 
@@ -43,7 +50,7 @@ def saved_bytes(encoder):
 
     weights = {p.untyped_storage().data_ptr() for p in encoder.parameters()}
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        encoder(BATCH)
+        encoder(batch)
     return sum(s.nbytes() for pointer, s in storages.items() if pointer not in weights)
 
 
@@ -90,3 +97,69 @@ def test_adapters_are_found_while_checkpointing_and_nothing_stays_behind(adapted
 
 def test_there_is_some_memory_left():
     assert 2**20 < available_bytes("cpu") < 2**50
+
+
+VIT_B = SamArchitecture(768, 12, 12, (2, 5, 8, 11))
+PLAIN = TrainingConfig(batch_size=1, precision="fp32", n_points=1)
+
+
+def test_the_estimate_is_what_was_measured_on_vit_b():
+    """3.35 and 2.31 GB: benchmarks/bench_train_step.py --batch 1, bfloat16."""
+    config = replace(PLAIN, precision="bf16")
+    assert estimate_training_bytes(VIT_B, config) == pytest.approx(3.35e9, rel=0.2)
+    spared = estimate_training_bytes(VIT_B, config, checkpointing=True)
+    assert spared == pytest.approx(2.31e9, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"batch_size": 2},
+        {"n_points": 3},
+        {"mask_decoder": True},
+        {"trains": "full"},
+    ],
+    ids=str,
+)
+def test_more_to_train_needs_more_memory(more):
+    least = estimate_training_bytes(VIT_B, PLAIN)
+    assert estimate_training_bytes(VIT_B, replace(PLAIN, **more)) > least
+
+
+@pytest.mark.parametrize(
+    "less",
+    [
+        {"checkpointing": "on"},
+        {"precision": "bf16"},
+        {"adapter": GLMedSAConfig(blocks="last:4")},
+        {"adapter": GLMedSAConfig(sites=("block",))},
+    ],
+    ids=str,
+)
+def test_less_to_keep_needs_less_memory(less):
+    most = estimate_training_bytes(VIT_B, PLAIN)
+    assert estimate_training_bytes(VIT_B, replace(PLAIN, **less)) < most
+
+
+@pytest.mark.parametrize("checkpointed", [False, True])
+def test_what_one_pass_keeps_is_what_the_estimate_counts(checkpointed):
+    shape = SamArchitecture(192, 4, 3, (3,), image_size=256)
+    sam = build_sam(shape)
+    fuse_attention(sam.image_encoder)
+    inject_adapters(sam.image_encoder, GLMedSAConfig())
+    freeze_all_but_adapters(sam)
+    images = torch.rand(1, 3, 256, 256)
+    counted = [
+        estimate_training_bytes(
+            shape, replace(PLAIN, batch_size=size), checkpointing=checkpointed
+        )
+        for size in (1, 2)
+    ]
+    tokens = 16 * 16
+    per_image = counted[1] - counted[0] - tokens * (192 * 120 + 16_400)
+    if checkpointed:
+        with checkpoint_blocks(sam.image_encoder):
+            kept = saved_bytes(sam.image_encoder, images)
+    else:
+        kept = saved_bytes(sam.image_encoder, images)
+    assert 0.5 * kept < per_image < 1.5 * kept

@@ -1,5 +1,7 @@
 """Parity with segment_anything on the same weights, and prompts that are refused."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -18,6 +20,7 @@ from napari_glmedsa.inference import (
     decode_masks,
     resize_sam,
     resolve_device,
+    resolve_precision,
 )
 from napari_glmedsa.inference.prompts import inside_image
 
@@ -346,3 +349,35 @@ def test_only_devices_that_are_there_can_be_chosen():
     for name in (missing, "quantum", "cpu:x"):
         with pytest.raises(DeviceError, match="no device"):
             resolve_device(name)
+
+
+def test_automatic_precision_is_bfloat16_where_the_processor_has_it(
+    tiny_sam, image, monkeypatch
+):
+    cpu = torch.device("cpu")
+    for supported, expected in ((True, "bf16"), (False, "fp32")):
+        monkeypatch.setattr(
+            torch.cpu,
+            "_is_avx512_bf16_supported",
+            lambda supported=supported: supported,
+            raising=False,
+        )
+        monkeypatch.setattr(
+            torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False
+        )
+        assert resolve_precision("auto", cpu) == expected
+        predictor = Predictor(tiny_sam, fingerprint="a", precision="auto")
+        assert predictor.precision == expected
+        exact = Predictor(tiny_sam, fingerprint="a", precision=expected)
+        assert predictor.encode(image).key == exact.encode(image).key
+    assert resolve_precision("auto", torch.device("mps")) == "fp32"
+    assert Predictor(tiny_sam, fingerprint="a").precision == "fp32"
+
+
+def test_the_predictor_encodes_as_stock_sam_does(tiny_sam, image):
+    stock = SamPredictor(copy.deepcopy(tiny_sam))
+    stock.set_image(image)
+    features = Predictor(tiny_sam, fingerprint="a").encode(image).features
+    assert type(tiny_sam.image_encoder.blocks[0]).__name__ == "FusedBlock"
+    distance = (features - stock.features).abs().max()
+    assert distance <= 1e-5 * stock.features.abs().max()

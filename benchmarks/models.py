@@ -1,0 +1,31 @@
+"""Models with random weights, as they are after training: no table is zero."""
+
+import torch
+from segment_anything.modeling import Sam
+
+from napari_glmedsa.adapters import GLMedSAConfig, inject_adapters, iter_adapters
+from napari_glmedsa.inference import SamArchitecture, build_sam
+
+ARCHITECTURES = {
+    "vit_mini": SamArchitecture(
+        256, 8, 4, (1, 3, 5, 7), image_size=384, window_size=8, conv_stem=True
+    ),
+    "vit_b": SamArchitecture(768, 12, 12, (2, 5, 8, 11)),
+    "vit_l": SamArchitecture(1024, 24, 16, (5, 11, 17, 23)),
+    "vit_h": SamArchitecture(1280, 32, 16, (7, 15, 23, 31)),
+}
+
+
+def random_sam(name: str, *, adapted: bool = False) -> Sam:
+    """Build a SAM whose position tables and, if `adapted`, GL adapters count."""
+    sam = build_sam(ARCHITECTURES[name]).requires_grad_(False)
+    with torch.no_grad():
+        for key, parameter in sam.image_encoder.named_parameters():
+            if "pos" in key:
+                parameter.normal_(0, 0.1)
+    if adapted:
+        inject_adapters(sam.image_encoder, GLMedSAConfig())
+        with torch.no_grad():
+            for _, adapter in iter_adapters(sam.image_encoder):
+                adapter.up.weight.normal_(0, 0.01)
+    return sam
