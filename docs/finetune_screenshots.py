@@ -9,7 +9,7 @@ from pathlib import Path
 import napari
 from screenshots import IMAGES, WINDOW, settle, take, wait
 
-from napari_glmedsa.project import AnnotationProject, Provenance
+from napari_glmedsa.project import AnnotationProject, Provenance, Split
 from napari_glmedsa.recent import RecentProjects
 from napari_glmedsa.registry import ModelRegistry, ModelSpec
 from napari_glmedsa.samples import draw_lesion
@@ -17,7 +17,7 @@ from napari_glmedsa.training.status import RunStatus
 from napari_glmedsa.ui.finetune_form import RUNS, FineTuneForm
 from napari_glmedsa.ui.finetune_widget import FineTuneWidget
 
-N_LESIONS = 34
+SPLITS: list[Split] = ["train"] * 6 + ["val"] * 3 + ["test"] * 5
 N_EPOCHS = 4
 BASE = ModelSpec("sam_vit_mini")
 VERY_LONG = 1800.0
@@ -26,9 +26,10 @@ VERY_LONG = 1800.0
 def annotated_project(folder: Path) -> AnnotationProject:
     """Make a project of drawn lesions and their masks."""
     project = AnnotationProject.create(folder)
-    for seed in range(N_LESIONS):
+    for seed, split in enumerate(SPLITS):
         lesion = draw_lesion(seed=seed, size=(240, 320))
-        name = project.add_image(lesion.image, source=f"lesion{seed}.png")
+        source = f"lesion{seed}.png"
+        name = project.add_image(lesion.image, source=source, split=split)
         project.save_annotation(name, lesion.mask, [Provenance()])
     return project
 

@@ -144,7 +144,7 @@ def state_sentence(status: RunStatus) -> str:
 def moment(name: str) -> str:
     """Return when a run was made, in local time, from the name of its folder."""
     try:
-        made = datetime.strptime(name[:16], "%Y%m%dT%H%M%S%z")
+        made = datetime.strptime(f"{name[:15]}Z", "%Y%m%dT%H%M%S%z")
     except ValueError:
         return name
     return made.astimezone().strftime("%Y-%m-%d %H:%M:%S")

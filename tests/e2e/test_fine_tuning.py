@@ -26,7 +26,7 @@ from napari_glmedsa.ui.segment_widget import SegmentWidget
 
 pytestmark = [pytest.mark.ui, pytest.mark.e2e]
 
-LONG = 120_000
+LONG = 240_000
 LEFT = Qt.MouseButton.LeftButton
 N_LESIONS = 3
 
@@ -59,7 +59,7 @@ def answer_of(registry, spec, lesion):
 
 
 def test_accepted_masks_become_an_adapter_that_answers_the_next_click(
-    make_napari_viewer, qtbot, tmp_path, wait
+    make_napari_viewer, qtbot, tmp_path, wait, request
 ):
     registry = ModelRegistry(tmp_path / "registry")
     project = AnnotationProject.create(tmp_path / "moles")
@@ -101,6 +101,7 @@ def test_accepted_masks_become_an_adapter_that_answers_the_next_click(
     wait(lambda: finetune.look.run is not None)
     assert finetune.form.pages.currentIndex() == RUNS
     run = TrainingRun.open(finetune.look.run.folder)
+    request.addfinalizer(run.cancel)
     wait(lambda: len(run_page.curve.curves.dice) >= 1)
     assert run.status().pid not in (0, os.getpid())
 
@@ -152,7 +153,7 @@ def look():
     if setup.start_button.enabled and not started:
         started.append(True)
         setup.preset.value = "paper"
-        setup.advanced.epochs.setValue(60)
+        setup.advanced.epochs.setValue(40)
         setup.start_button.native.click()
     if dock.look.run is not None and dock.look.run.curves.losses.size:
         print(dock.look.run.folder, flush=True)
@@ -164,7 +165,7 @@ napari.run()
 
 
 def test_a_run_outlives_napari_is_found_again_and_outlives_its_own_death(
-    make_napari_viewer, qtbot, registry, tmp_path, wait
+    make_napari_viewer, qtbot, registry, tmp_path, wait, request
 ):
     project = drawn_project(tmp_path / "moles", train=2, val=1, test=1)
     RecentProjects(registry.root).add(project.root)
@@ -181,6 +182,7 @@ def test_a_run_outlives_napari_is_found_again_and_outlives_its_own_death(
     old_napari.wait()
     (run,) = TrainingRun.runs(project)
     assert str(run.folder) == folder
+    request.addfinalizer(run.cancel)
 
     viewer = make_napari_viewer(show=True)
     dock = FineTuneWidget(viewer, registry)
@@ -194,13 +196,13 @@ def test_a_run_outlives_napari_is_found_again_and_outlives_its_own_death(
     wait(lambda: dock.look.run.status.state == "lost")
     assert "resume it" in page.state.value
     told = len(page.curve.curves.dice)
-    assert 0 < told < 61
+    assert 0 < told < 41
     qtbot.mouseClick(page.resume_button.native, LEFT)
     wait(lambda: run.status().state not in ("lost", "queued", "running"))
     assert run.status().state == "finished", run.log_path.read_text()
     wait(lambda: page.table.rows)
     validated = [e.epoch for e in run.events() if isinstance(e, EpochEvent)]
-    assert validated == list(range(61))
+    assert validated == list(range(41))
     assert page.curve.curves.dice_times.tolist() == validated
     assert ModelSpec.parse(run.status().model) in registry.specs()
     wait(lambda: page.activate_button.enabled)
