@@ -20,22 +20,27 @@ class RunEstimate:
     ----------
     seconds
         Until its end, if it does not stop early.
-    available_bytes
-        Memory that is free now, on the device that computes.
+    needed_bytes, available_bytes
+        Memory at the run's peak, and what is free now on the device that computes.
     device
         Where it computes.
     """
 
     seconds: float
+    needed_bytes: int
     available_bytes: int
     device: str
 
     def sentence(self) -> str:
-        """Say it."""
-        return (
-            f"It takes about {in_words(self.seconds)} on {self.device}, where "
-            f"{self.available_bytes / _GIB:.1f} GB of memory are free."
+        """Say it, and what to do if the memory does not suffice."""
+        needed, free = self.needed_bytes / _GIB, self.available_bytes / _GIB
+        said = (
+            f"It takes about {in_words(self.seconds)} and {needed:.1f} GB of memory on "
+            f"{self.device}, where {free:.1f} GB are free"
         )
+        if self.needed_bytes <= self.available_bytes:
+            return f"{said}."
+        return f"{said}: close other programs, or choose a smaller batch or base."
 
 
 def estimate_run(
@@ -64,7 +69,10 @@ def estimate_run(
     """
     from napari_glmedsa.inference import SamArchitecture, read_weights, resolve_device
     from napari_glmedsa.training.duration import estimate_seconds
-    from napari_glmedsa.training.memory import available_bytes
+    from napari_glmedsa.training.memory import (
+        available_bytes,
+        estimate_training_bytes,
+    )
 
     if start.adapter is not None:
         shape = read_card(registry.adapter_path(start.adapter)).config
@@ -75,6 +83,7 @@ def estimate_run(
     where = resolve_device(device)
     return RunEstimate(
         seconds=estimate_seconds(architecture, config, counts, device=where),
+        needed_bytes=estimate_training_bytes(architecture, config, device=where),
         available_bytes=available_bytes(where),
         device=str(where),
     )

@@ -125,7 +125,7 @@ def test_without_a_project_the_dock_says_where_projects_come_from(
 def test_time_and_memory_are_estimated_before_the_start(widget, wait, monkeypatch):
     asked = []
     estimate = widget.form.setup.estimate
-    wait(lambda: "on cpu" in estimate.value and "GB of memory" in estimate.value)
+    wait(lambda: "on cpu" in estimate.value and "GB are free" in estimate.value)
     monkeypatch.setattr(
         FineTuneWork,
         "estimate",

@@ -15,6 +15,7 @@ def test_a_run_is_estimated_on_the_device_that_will_compute(registry):
         found = estimate_run(registry, start, TINY_CONFIG, COUNTS, device="cpu")
         assert found.seconds > 0
         assert found.available_bytes > 0
+        assert found.needed_bytes > 0
         assert "on cpu" in found.sentence()
 
 
@@ -26,4 +27,9 @@ def test_a_device_that_is_not_there_is_one_sentence(registry):
 def test_times_are_said_as_people_say_them():
     words = [in_words(seconds) for seconds in (0.2, 59, 100, 3600, 9000)]
     assert words == ["1 s", "59 s", "2 min", "60 min", "2.5 h"]
-    assert "about 2 min" in RunEstimate(100, 2**30, "cpu").sentence()
+    assert "about 2 min" in RunEstimate(100, 2**30, 2**31, "cpu").sentence()
+
+
+def test_too_little_memory_is_said_with_what_to_do():
+    assert RunEstimate(9, 2**30, 2**31, "cpu").sentence().endswith("2.0 GB are free.")
+    assert "close other programs" in RunEstimate(9, 2**31, 2**30, "cpu").sentence()
