@@ -32,6 +32,7 @@ __all__ = [
     "ModelRegistry",
     "ModelSpec",
     "default_root",
+    "load_adapted",
     "write_base",
 ]
 
@@ -220,14 +221,13 @@ class ModelRegistry:
         ModelNotFoundError, CheckpointError, RegistryError
             As `load_sam`.
         """
-        from napari_glmedsa.adapters import load_adapter
         from napari_glmedsa.inference import Predictor
 
         sam, fingerprint = self.load_base(spec.base, device=device)
         multimask_output = False
         if spec.adapter is not None:
             path = self.adapter_path(spec.adapter)
-            card = load_adapter(path, sam, base_sha256=fingerprint)
+            sam, card = load_adapted(sam, path, base_sha256=fingerprint)
             multimask_output = card.multimask_output
             fingerprint = f"{fingerprint}+{sha256_file(path)}"
         return Predictor(
@@ -275,3 +275,18 @@ class ModelRegistry:
         found += (self.root / kind).glob(f"*/{marker}")
         return [path.parent for path in found]
 
+
+def load_adapted(
+    sam: "Sam", path: Path, *, base_sha256: str
+) -> "tuple[Sam, AdapterCard]":
+    """Put an adapter file into `sam`, or into a copy for the input size it needs.
+
+    Raises as `load_adapter`.
+    """
+    from napari_glmedsa.adapters import load_adapter
+    from napari_glmedsa.inference import resize_sam
+
+    size = read_card(path).preprocess.get("image_size", sam.image_encoder.img_size)
+    if size != sam.image_encoder.img_size:
+        sam = resize_sam(sam, size).to(sam.device)
+    return sam, load_adapter(path, sam, base_sha256=base_sha256)

@@ -13,6 +13,8 @@ from napari_glmedsa.tensors import read_safetensors
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Read named tensors, safetensors or PyTorch, and never run what is in a file.
 
+    Of a training checkpoint, its ``state_dict`` counts.
+
     Raises
     ------
     CheckpointError
@@ -32,6 +34,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             "program code, which is never run. Use an official SAM checkpoint (.pth) "
             "or a .safetensors file."
         ) from error
+    if isinstance(tensors, dict) and isinstance(tensors.get("state_dict"), dict):
+        tensors = tensors["state_dict"]
     if not isinstance(tensors, dict) or not all(
         isinstance(value, Tensor) for value in tensors.values()
     ):

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from napari_glmedsa.adapters import load_adapter
 from napari_glmedsa.errors import TrainingError
 from napari_glmedsa.files import sha256_file
-from napari_glmedsa.registry import ModelRegistry, ModelSpec
+from napari_glmedsa.registry import ModelRegistry, ModelSpec, load_adapted
 from napari_glmedsa.training.checkpoint import (
     CHECKPOINT,
     CheckpointWriter,
@@ -190,7 +189,7 @@ class _Work:
                     f"The adapter {plan.start.adapter} is not the one that this run "
                     "began with; start a new run."
                 )
-            load_adapter(path, sam, base_sha256=base_sha256)
+            sam, _ = load_adapted(sam, path, base_sha256=base_sha256)
         trainer = Trainer(sam, plan.config, device=plan.device)
         return Outcome(self.run, self.registry, trainer, base_sha256=base_sha256)
 

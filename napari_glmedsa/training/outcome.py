@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_glmedsa.activation import ActiveModel
-from napari_glmedsa.adapters import AdapterCard, save_adapter
+from napari_glmedsa.adapters import AdapterCard, input_contract, save_adapter
 from napari_glmedsa.adapters.checkpoint import has_decoder
 from napari_glmedsa.errors import GLMedSAError
 from napari_glmedsa.evaluation import Case, dice, replay_clicks
@@ -73,7 +73,7 @@ class Outcome:
             base_model=self.plan.start.base,
             base_sha256=self._base_sha256,
             config=self.plan.config.adapter,
-            preprocess=_preprocess(sam),
+            preprocess=input_contract(sam),
             training=facts["training"],
             metrics=facts["metrics"],
             licence=facts["licence"],
@@ -261,15 +261,3 @@ class Outcome:
         return (
             f"as the images it was trained on, and as its origin allows ({inherited})"
         )
-
-
-def _preprocess(sam: Any) -> dict[str, Any]:
-    """Return the input contract of a SAM."""
-    return {
-        "image_size": sam.image_encoder.img_size,
-        "resize": "longest side, bilinear, padded right and below",
-        "mean": sam.pixel_mean.flatten().tolist(),
-        "std": sam.pixel_std.flatten().tolist(),
-        "range": "0..255",
-        "point_order": "x, y",
-    }

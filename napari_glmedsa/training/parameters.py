@@ -9,6 +9,7 @@ from segment_anything.modeling import Sam
 from torch import Tensor, nn
 
 from napari_glmedsa.adapters import (
+    apply_compat,
     freeze_all_but_adapters,
     inject_adapters,
     iter_adapters,
@@ -38,6 +39,7 @@ def select_parameters(sam: Sam, config: TrainingConfig) -> dict[str, nn.Paramete
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(config.seed)
                 inject_adapters(encoder, config.adapter)
+            apply_compat(sam, config.adapter.compat)
         freeze_all_but_adapters(sam)
     else:
         if adapted:

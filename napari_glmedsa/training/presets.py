@@ -58,6 +58,19 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 replace(_PAPER, adapter=GLMedSAConfig(sites=("attn", "mlp"))),
             ),
             Preset(
+                "medsa-code",
+                "Med-SA as its code of June 2024 trains it, flaws included; to compare "
+                "with, not for use.",
+                replace(
+                    _PAPER,
+                    adapter=GLMedSAConfig.preset("medsa-code"),
+                    mask_decoder=True,
+                    decoder_learning_rate=1e-4,
+                    n_points=1,
+                    epochs=100,
+                ),
+            ),
+            Preset(
                 "gmed-sa",
                 "GMed-SA: the published recipe with the global adapters only.",
                 replace(_PAPER, adapter=GLMedSAConfig(sites=("block",))),

@@ -35,6 +35,8 @@ from napari_glmedsa.inference import (
     fuse_attention,
     unfuse_attention,
 )
+from napari_glmedsa.training.parameters import select_parameters
+from napari_glmedsa.training.presets import PRESETS
 
 LOCAL = GLMedSAConfig(("attn", "mlp"), bottleneck_ratio=0.25)
 BATCH = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
@@ -387,3 +389,12 @@ def test_odd_grids_are_padded_as_the_release_does():
     before = sam.image_encoder(batch)
     inject_adapters(sam.image_encoder, with_switches(norm_after_pad=True))
     assert close(sam.image_encoder(batch), before)
+
+
+def test_training_by_the_presets_of_the_release_throws_all_its_switches(tiny_sam):
+    config = PRESETS["medsa-code"].config
+    assert config.trains_decoder
+    select_parameters(tiny_sam, config)
+    assert input_contract(tiny_sam)["point_order"] == "y, x"
+    assert input_contract(tiny_sam)["range"] == "0..1"
+    assert not tiny_sam.image_encoder.blocks[0].attn.base_layer.use_rel_pos
