@@ -1,4 +1,8 @@
-"""The method: counts, identity, restoration, Eq. (1), gradients, files."""
+"""The method: counts, identity, restoration, Eq. (1), gradients, files.
+
+P7: nothing changes before training. P8: trainable counts. P9: gradients. P10: Eq. (1).
+P18: adapter files refuse another base.
+"""
 
 import io
 import pickle

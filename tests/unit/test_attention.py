@@ -1,4 +1,7 @@
-"""Fused attention is SAM's attention, forwards and backwards."""
+"""Fused attention is SAM's attention, forwards and backwards.
+
+P1 and P14: the same numbers, whatever makes it fast.
+"""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""Activation checkpointing is exact, and memory is counted."""
+"""P14: activation checkpointing is exact, and memory is counted."""
 
 from dataclasses import replace
 

@@ -1,4 +1,7 @@
-"""Parity with segment_anything on the same weights, and prompts that are refused."""
+"""Parity with segment_anything on the same weights, and prompts that are refused.
+
+P3: many prompts and many images at once. P5: the whole predictor.
+"""
 
 import copy
 

@@ -1,4 +1,7 @@
-"""The trainer changes what it should and nothing else, and learns."""
+"""The trainer changes what it should and nothing else, and learns.
+
+P9: only what is trained changes. P17: a few lesions are learnt by heart.
+"""
 
 import copy
 import itertools

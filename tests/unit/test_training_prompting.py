@@ -1,4 +1,7 @@
-"""Clicks during training follow the policy, and losses are what they are named."""
+"""Clicks during training follow the policy, and losses are what they are named.
+
+P15: clicks are (x, y), and an object's do not depend on the batch it is in.
+"""
 
 import math
 
