@@ -1,7 +1,9 @@
 """Files of model weights, read without trusting them."""
 
 import pickle
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,7 +25,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
         return read_safetensors(path)
     try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        tensors = _unpickled_safely(path)
     except OSError as error:
         raise CheckpointError(
             f"{path} cannot be read ({error.strerror or error}); check its permissions."
@@ -44,3 +46,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             "SAM checkpoint (.pth) or a .safetensors file."
         )
     return tensors
+
+
+def _unpickled_safely(path: Path) -> Any:
+    # Mapped, the tensors cost no memory beyond the file's own pages. Files of
+    # PyTorch before 1.6 are no zip archives and cannot be.
+    return torch.load(
+        path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
+    )

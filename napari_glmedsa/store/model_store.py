@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,19 @@ from napari_glmedsa.errors import (
 )
 from napari_glmedsa.store.download import fetch
 from napari_glmedsa.store.folder import BaseFolder
-from napari_glmedsa.store.official import MODEL_TYPES, ModelType, check_type
-from napari_glmedsa.store.recognition import inherited_facts, official_cards, recognise
+from napari_glmedsa.store.naming import is_name, plain_name, refuse_name
+from napari_glmedsa.store.official import (
+    MODEL_TYPES,
+    ModelType,
+    check_type,
+    type_choice,
+)
+from napari_glmedsa.store.recognition import (
+    inherited_facts,
+    official_cards,
+    own_facts,
+    recognise,
+)
 from napari_glmedsa.store.transfer import (
     Asked,
     Patience,
@@ -32,8 +42,6 @@ if TYPE_CHECKING:
 
     from napari_glmedsa.model import BaseCard
     from napari_glmedsa.registry import ModelRegistry
-
-_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
 
 
 class TypeUnknownError(RegistryError):
@@ -75,7 +83,7 @@ class ModelStore:
 
     def owns(self, name: str) -> bool:
         """Tell whether a base (or a piece of it) lies under the user's root."""
-        return bool(_NAME.fullmatch(name)) and not self._folder(name).is_empty
+        return is_name(name) and not self._folder(name).is_empty
 
     def loaded_bytes(self, card: BaseCard) -> int:
         """Return how much of an interrupted download is there."""
@@ -109,15 +117,14 @@ class ModelStore:
             If the file cannot be had or is not the right one; no file that was there
             before is touched.
         """
-        card = self.card(name)
-        if card.installed:
+        card, folder = self.card(name), self._folder(name)
+        if self._is_done(card):
             return card
         if not card.url:
             raise RegistryError(card.trouble)
-        folder = self._folder(name)
         with folder.locked(report, cancelled):
             card = self.card(name)
-            if card.installed:  # by another program, while we waited
+            if self._is_done(card):  # by another program, while we waited
                 return card
             folder.need_room(2 * card.full_bytes - self.loaded_bytes(card))
             path = fetch(
@@ -170,19 +177,19 @@ class ModelStore:
             raise CheckpointError(f"There is no file {file}; check the path.")
         if model_type is not None and model_type not in MODEL_TYPES:
             raise CheckpointError(
-                f"{model_type!r} is no type of model; choose {_choice()}."
+                f"{model_type!r} is no type of model; choose {type_choice()}."
             )
         official = recognise(file, [*official_cards(), *self.registry.bases()], report)
         if official is None and model_type is None:
             raise TypeUnknownError(
                 f"{file.name} is none of the official files, so its type must be "
-                f"given; choose {_choice()} with --type."
+                f"given; choose {type_choice()} with --type."
             )
-        facts = inherited_facts(official) if official else _own_facts(file)
+        facts = inherited_facts(official) if official else own_facts(file)
         if model_type:
             facts["architecture"] = model_type
-        name = name or (official.name if official else _plain(file.stem))
-        self._refuse_name(name, official)
+        name = name or (official.name if official else plain_name(file.stem))
+        refuse_name(name, official)
         folder = self._folder(name)
         with folder.locked(report, cancelled):
             if folder.has_card:
@@ -193,23 +200,28 @@ class ModelStore:
             folder.need_room(file.stat().st_size)
             return self._install(file, folder, facts, report, cancelled)
 
+    def installed(self, name: str) -> BaseCard:
+        """Return the card of an installed base; else an error as of `card`."""
+        card = self.card(name)
+        if card.installed:
+            return card
+        raise RegistryError(
+            card.trouble
+            or f"{name} is not installed; fetch it with glmedsa models download {name}."
+        )
+
     def verify(self, name: str) -> BaseCard:
         """Read all of an installed base again and hold it to its card.
 
         Raises
         ------
-        RegistryError, CheckpointError
+        ModelNotFoundError, RegistryError, CheckpointError
             If it is not installed, or not what it was.
         """
         from napari_glmedsa.adapters import tensors_sha256
         from napari_glmedsa.inference import read_weights
 
-        card = self.card(name)
-        if not card.installed:
-            raise RegistryError(
-                card.trouble
-                or f"{name} is not installed, so there is nothing to check."
-            )
+        card = self.installed(name)
         sha256 = tensors_sha256(read_weights(card.path)) if card.sha256 else ""
         if not is_whole(card, sha256):
             raise RegistryError(
@@ -218,23 +230,28 @@ class ModelStore:
             )
         return card
 
-    def dependants(self, name: str) -> list[str]:
-        """Return the adapters under the user's root that were trained on a base."""
-        return [
+    def refuse_to_remove(self, name: str, *, force: bool = False) -> None:
+        """Raise what `remove` would raise, without deleting anything."""
+        if not self.owns(name):
+            raise ModelNotFoundError(
+                f"There is nothing of a base model {name!r} in {self.registry.root}; "
+                "models of other folders are never removed."
+            )
+        needed_by = [
             card.name
             for card in self.registry.adapters(name)
             if (self.registry.root / "adapters" / card.name).is_dir()
         ]
+        if needed_by and not force:
+            raise RegistryError(
+                f"{name} is needed by {', '.join(needed_by)}; remove those first, or "
+                "use --force."
+            )
 
     def remove(self, name: str, *, force: bool = False) -> None:
-        """Delete a base and what a broken download left of it.
+        """Delete a base under the user's root and what a download left of it.
 
-        Parameters
-        ----------
-        name
-            Of a model under the user's root; others are never touched.
-        force
-            Also if adapters there need it.
+        With `force` also if adapters there need it.
 
         Raises
         ------
@@ -243,36 +260,18 @@ class ModelStore:
         RegistryError
             If it is needed, in use, or cannot be deleted.
         """
-        if not self.owns(name):
-            raise ModelNotFoundError(
-                f"There is nothing of a base model {name!r} in {self.registry.root}; "
-                "models of other folders are never removed."
-            )
-        needed_by = self.dependants(name)
-        if needed_by and not force:
-            raise RegistryError(
-                f"{name} is needed by {', '.join(needed_by)}; remove those first, or "
-                "use --force."
-            )
+        self.refuse_to_remove(name, force=force)
         folder = self._folder(name)
         with folder.locked(nobody, never):
             folder.delete()
 
+    def _is_done(self, card: BaseCard) -> bool:
+        """Tell whether nothing is to be fetched nor converted any more."""
+        ours = card.path.parent == self._folder(card.name).path
+        return card.installed and (bool(card.sha256) or not ours)
+
     def _folder(self, name: str) -> BaseFolder:
         return BaseFolder(self.registry.root / "base" / name)
-
-    def _refuse_name(self, name: str, official: BaseCard | None) -> None:
-        if not _NAME.fullmatch(name):
-            raise RegistryError(
-                f"{name!r} cannot be the name of a model; use letters, digits, points, "
-                "dashes and underscores."
-            )
-        reserved = name in {card.name for card in official_cards()}
-        if reserved and (official is None or official.name != name):
-            raise RegistryError(
-                f"{name} is the name of an official model, which this file is not; "
-                "choose another --name."
-            )
 
     def _install(
         self,
@@ -301,21 +300,3 @@ class ModelStore:
 
 def _file_name(card: BaseCard) -> str:
     return Path(card.facts["file"]).name  # a card must not name another folder
-
-
-def _own_facts(file: Path) -> dict[str, Any]:
-    return {
-        "description": f"Added from {file.name}",
-        "licence": "not stated",
-        "original": {"file": file.name, "bytes": file.stat().st_size},
-    }
-
-
-def _plain(stem: str) -> str:
-    """Return a file's name as the name of a model."""
-    return re.sub(r"[^\w.-]+", "_", stem, flags=re.ASCII).strip("._-") or "model"
-
-
-def _choice() -> str:
-    *first, last = MODEL_TYPES
-    return f"{', '.join(first)} or {last}"

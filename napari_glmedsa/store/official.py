@@ -48,6 +48,12 @@ def check_type(tensors: Mapping[str, Tensor], model_type: ModelType) -> None:
         )
 
 
+def type_choice() -> str:
+    """Return the types in words."""
+    *first, last = MODEL_TYPES
+    return f"{', '.join(first)} or {last}"
+
+
 def _differences(tensors: Mapping[str, Tensor], shape: SamArchitecture) -> list[str]:
     import torch
 

@@ -51,3 +51,12 @@ def inherited_facts(card: BaseCard) -> dict[str, Any]:
     facts = {key: card.facts[key] for key in _LASTING if key in card.facts}
     original = {key: card.facts[key] for key in ("file", "url", "bytes", "file_sha256")}
     return {**facts, "original": original}
+
+
+def own_facts(file: Path) -> dict[str, Any]:
+    """Return what is known about a file that nobody knows."""
+    return {
+        "description": f"Added from {file.name}",
+        "licence": "not stated",
+        "original": {"file": file.name, "bytes": file.stat().st_size},
+    }
