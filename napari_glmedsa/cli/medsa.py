@@ -10,6 +10,7 @@ import typer
 
 from napari_glmedsa.adapters.compat import Compat
 from napari_glmedsa.adapters.config import GLMedSAConfig
+from napari_glmedsa.cli.store import RootOption, models_in
 from napari_glmedsa.cli.terminal import complain, remark
 from napari_glmedsa.errors import (
     AdapterMismatchError,
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_glmedsa.adapters.medsa import MedSACheckpoint
-    from napari_glmedsa.registry import ModelRegistry
 
 Preset = Literal["medsa-2024-06", "paper"]
 
@@ -68,6 +68,7 @@ def import_medsa(
             help="Whether images were stretched or padded.",
         ),
     ] = None,
+    root: RootOption = None,
 ) -> None:
     """Import a checkpoint of Medical-SAM-Adapter or its Adapter Zoo.
 
@@ -91,7 +92,7 @@ def import_medsa(
     switches = _input_switches({**said, "--resize": resize}, preset, checkpoint)
     read = read_medsa(read_weights(checkpoint))
     config = _config(read, preset, switches, checkpoint)
-    registry = _registry()
+    registry = models_in(root)
     original, base_sha256 = registry.load_base(base, device=torch.device("cpu"))
     sam = _at_its_size(original, read, checkpoint, asked=image_size, preset=preset)
     if odd := _unlike(_as_kept(original, sam), read, config.compat):
@@ -131,6 +132,8 @@ def import_medsa(
 def export_medsa(
     name: Annotated[str, typer.Argument(metavar="ADAPTER")],
     file: Annotated[Path, typer.Argument(metavar="FILE")],
+    *,
+    root: RootOption = None,
 ) -> None:
     """Write an adapter with its base as Med-SA would: a state dict in FILE.
 
@@ -152,7 +155,7 @@ def export_medsa(
 
     if file.suffix not in (".pth", ".safetensors"):
         raise OutputError(f"{file.name} must end in .pth or .safetensors.")
-    registry = _registry()
+    registry = models_in(root)
     path = registry.adapter_path(name)
     card = read_card(path)
     original, sha256 = registry.load_base(card.base_model, device=torch.device("cpu"))
@@ -349,9 +352,3 @@ def _summary(contract: Mapping[str, Any], config: GLMedSAConfig) -> str:
 def _size(sam: "Sam") -> int:
     size: int = sam.image_encoder.img_size
     return size
-
-
-def _registry() -> "ModelRegistry":
-    from napari_glmedsa.registry import ModelRegistry, default_root
-
-    return ModelRegistry(default_root())
