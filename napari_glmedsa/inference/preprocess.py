@@ -101,17 +101,20 @@ def _to_uint8(values: NDArray[Any]) -> NDArray[np.uint8]:
     return rounded
 
 
-def resize_longest_side(
-    image: NDArray[np.uint8], length: int
+def resize_to_input(
+    image: NDArray[np.uint8], length: int, how: Resize = "longest_side"
 ) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    """Shrink or enlarge so that the longest side is `length`, as SAM does.
+    """Shrink or enlarge an image for the model's square input, before padding.
 
     Parameters
     ----------
     image
         (H, W, 3) uint8.
     length
-        Pixels.
+        Side of the input in pixels.
+    how
+        ``"longest_side"`` keeps the proportions, as SAM does; ``"square"`` fills
+        the input, as the Med-SA release does.
 
     Returns
     -------
@@ -119,29 +122,13 @@ def resize_longest_side(
         The image and its (H, W). A side never becomes less than one pixel,
         where SAM itself would fail.
     """
-    height, width = image.shape[:2]
-    scale = length / max(height, width)
-    new = (max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5)))
-    return _resized(image, new), new
-
-
-def resize_to_input(
-    image: NDArray[np.uint8], length: int, how: Resize
-) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    """Shrink or enlarge for an input of side `length`: SAM's way, or to fill it.
-
-    ``"square"`` gives up the proportions, as the Med-SA release does; arguments
-    and result are those of `resize_longest_side`.
-    """
-    if how == "longest_side":
-        return resize_longest_side(image, length)
-    return _resized(image, (length, length)), (length, length)
-
-
-def _resized(image: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:
+    scale = length / max(image.shape[:2])
+    height, width = (max(1, int(side * scale + 0.5)) for side in image.shape[:2])
+    size = (height, width) if how == "longest_side" else (length, length)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's about large pictures
-        return np.array(resize(to_pil_image(image), list(shape)))
+        resized = np.array(resize(to_pil_image(image), list(size)))
+    return resized, size
 
 
 def model_input(sam: Sam, image: NDArray[np.uint8]) -> tuple[Tensor, tuple[int, int]]:
