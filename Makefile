@@ -22,7 +22,7 @@ endif
 # On Linux a test that shows a window shows it on a screen of its own: Qt's offscreen
 # platform has no OpenGL, and the user's screen stays quiet.
 ifeq ($(SYSTEM),Linux)
-ON_SCREEN := env -u WAYLAND_DISPLAY QT_QPA_PLATFORM=xcb \
+ON_SCREEN := env -u WAYLAND_DISPLAY QT_QPA_PLATFORM=xcb OMP_WAIT_POLICY=PASSIVE \
 	xvfb-run -a -s "-screen 0 1280x1024x24"
 endif
 

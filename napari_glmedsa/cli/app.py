@@ -18,6 +18,7 @@ from napari_glmedsa.cli.project import project
 from napari_glmedsa.cli.terminal import complain
 from napari_glmedsa.cli.train import train
 from napari_glmedsa.errors import GLMedSAError
+from napari_glmedsa.waiting import wait_without_spinning
 
 # Typer took click in, so the parent of its errors has no name that lasts; the parent
 # of the one error that is public always is it.
@@ -101,4 +102,5 @@ def main() -> None:
         # A file name that the terminal cannot show must not stop the work.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    wait_without_spinning()  # the commands import PyTorch when they need it
     sys.exit(run(sys.argv[1:]))
