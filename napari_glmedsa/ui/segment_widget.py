@@ -17,6 +17,7 @@ from napari_glmedsa.registry import ModelRegistry, default_root
 from napari_glmedsa.session import JOB_CHAIN, SegmentationSession
 from napari_glmedsa.ui import convert, forms, saving
 from napari_glmedsa.ui.accepted import provenance
+from napari_glmedsa.ui.canvas_guard import guard_canvas
 from napari_glmedsa.ui.followed_image import FollowedImage
 from napari_glmedsa.ui.layers import LayerTrio
 from napari_glmedsa.ui.main_thread import MainThread
@@ -48,6 +49,7 @@ class SegmentWidget(Container[Widget]):
         self, viewer: napari.viewer.Viewer, registry: ModelRegistry | None = None
     ) -> None:
         self._closed = False
+        self._viewer = viewer
         self._asked: tuple[bytes, bytes] = (b"", b"")
         self._answer: MaskPrediction | None = None
         self._answered_by = ""
@@ -66,6 +68,7 @@ class SegmentWidget(Container[Widget]):
         offer = partial(forms.offer_devices, form.device)
         self._in_background("devices", forms.find_devices, offer)
         self._models = ModelChoice(form.model, registry, parent=self.native)
+        form.manage_button.changed.connect(self._models.manage)
         self._followed = FollowedImage(viewer, form.image, self._main_thread)
         self._project = ProjectLink(
             form.project,
@@ -141,6 +144,7 @@ class SegmentWidget(Container[Widget]):
         self.session.set_image(None)
 
     def _on_image_entered(self, trio: LayerTrio) -> None:
+        guard_canvas(self._viewer, self.native)
         trio.clicks.changed.connect(self._on_clicks)
         trio.clicks.next_label_changed.connect(self._refresh)
 
@@ -198,6 +202,8 @@ class SegmentWidget(Container[Widget]):
     # Buttons
 
     def _on_model_picked(self) -> None:
+        if not self._models.confirm():
+            return
         self._problem = ""
         spec, device = self.form.model.value, self.form.device.value or forms.AUTO
         if spec is None:
@@ -289,3 +295,4 @@ class SegmentWidget(Container[Widget]):
             self._followed.close()
             self.session.close()
             self._project_jobs.close()
+            self._models.close()
