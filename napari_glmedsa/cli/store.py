@@ -81,8 +81,10 @@ def add(
     root: RootOption = None,
 ) -> None:
     """Take in a SAM checkpoint or an adapter file; FILE stays as it is."""
+    from napari_glmedsa.store import is_adapter
+
     store = _store(root)
-    if _is_adapter(file):
+    if is_adapter(file):
         adapter = store.registry.add_adapter(file, name=name)
         typer.echo(f"Added {adapter.base_model}+{adapter.name}")
         return
@@ -158,18 +160,6 @@ def _store(root: Path | None) -> "ModelStore":
     from napari_glmedsa.store import ModelStore
 
     return ModelStore(models_in(root))
-
-
-def _is_adapter(file: Path) -> bool:
-    from napari_glmedsa.adapters.card import FORMAT
-    from napari_glmedsa.errors import CheckpointError
-    from napari_glmedsa.tensors import open_safetensors
-
-    try:
-        with open_safetensors(file) as opened:
-            return (opened.metadata() or {}).get("format") == FORMAT
-    except CheckpointError:
-        return False
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from napari_glmedsa.store.model_store import ModelStore, TypeUnknownError
 from napari_glmedsa.store.official import MODEL_TYPES, ModelType
+from napari_glmedsa.store.recognition import is_adapter
 from napari_glmedsa.store.transfer import Patience, Transfer
 
 __all__ = [
@@ -11,4 +12,5 @@ __all__ = [
     "Patience",
     "Transfer",
     "TypeUnknownError",
+    "is_adapter",
 ]

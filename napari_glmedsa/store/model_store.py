@@ -47,6 +47,13 @@ if TYPE_CHECKING:
 class TypeUnknownError(RegistryError):
     """A file is none of the official ones, so somebody has to say what it is."""
 
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        super().__init__(
+            f"{file.name} is none of the official files, so its type must be given; "
+            f"choose {type_choice()} with --type."
+        )
+
 
 class ModelStore:
     """Puts base models into the root of a registry, and takes them out again.
@@ -181,10 +188,7 @@ class ModelStore:
             )
         official = recognise(file, [*official_cards(), *self.registry.bases()], report)
         if official is None and model_type is None:
-            raise TypeUnknownError(
-                f"{file.name} is none of the official files, so its type must be "
-                f"given; choose {type_choice()} with --type."
-            )
+            raise TypeUnknownError(file)
         facts = inherited_facts(official) if official else own_facts(file)
         if model_type:
             facts["architecture"] = model_type
@@ -244,8 +248,8 @@ class ModelStore:
         ]
         if needed_by and not force:
             raise RegistryError(
-                f"{name} is needed by {', '.join(needed_by)}; remove those first, or "
-                "use --force."
+                f"{name} is needed by {', '.join(needed_by)}, which cannot be used "
+                "without it; its removal must be forced."
             )
 
     def remove(self, name: str, *, force: bool = False) -> None:

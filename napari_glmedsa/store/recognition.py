@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari_glmedsa.adapters.card import FORMAT
+from napari_glmedsa.errors import CheckpointError
 from napari_glmedsa.files import sha256_file
 from napari_glmedsa.model import BaseCard, read_base_card
 from napari_glmedsa.roots import catalogue
 from napari_glmedsa.store.transfer import Transfer
+from napari_glmedsa.tensors import open_safetensors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,3 +63,12 @@ def own_facts(file: Path) -> dict[str, Any]:
         "licence": "not stated",
         "original": {"file": file.name, "bytes": file.stat().st_size},
     }
+
+
+def is_adapter(file: Path) -> bool:
+    """Tell whether a file holds adapters of this program rather than a base."""
+    try:
+        with open_safetensors(file) as opened:
+            return (opened.metadata() or {}).get("format") == FORMAT
+    except CheckpointError:
+        return False

@@ -1,13 +1,20 @@
 """Parts of the docks: pickers, a row of buttons, a paragraph, a progress bar."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from magicgui.widgets import ComboBox, Container, Label, ProgressBar, PushButton, Widget
 from napari.components import ViewerModel
 from napari.layers import Image
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QFormLayout, QSizePolicy, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QSizePolicy,
+    QWidget,
+)
 
 from napari_glmedsa.jobs import Job
 from napari_glmedsa.registry import ModelSpec
@@ -67,9 +74,17 @@ def model_picker(specs: Sequence[ModelSpec]) -> ComboBox:
     return narrow(picker)
 
 
-def offer_models(picker: ComboBox, specs: Sequence[ModelSpec]) -> None:
-    """Offer the models there are now; the picked one stays picked if it is there."""
+def offer_models(
+    picker: ComboBox,
+    specs: Sequence[ModelSpec],
+    to_download: Sequence[ModelSpec] = (),
+) -> None:
+    """Offer the models there are now; the picked one stays picked if it is there.
+
+    After them come those whose base must be downloaded first.
+    """
     choices = [(_model_name(spec), spec) for spec in specs]
+    choices += [(f"{spec.adapter} (needs {spec.base})", spec) for spec in to_download]
     # As a function: a list would be forgotten when napari moves the dock.
     picker.choices = lambda _: choices
 
@@ -119,6 +134,29 @@ def button_row(*buttons: PushButton) -> Container[PushButton]:
             QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed
         )
     return row
+
+
+@dataclass(frozen=True, slots=True)
+class PickerWithButton:
+    """A picker and a button beside it, as one row."""
+
+    picker: Picker
+    native: QWidget
+
+    @property
+    def label(self) -> str:
+        """What the box is about."""
+        return self.picker.label
+
+
+def with_button(picker: Picker, button: PushButton) -> PickerWithButton:
+    """Put a button to the right of a picker."""
+    row = QWidget()
+    layout = QHBoxLayout(row)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.addWidget(picker.native, 1)
+    layout.addWidget(button.native)
+    return PickerWithButton(picker, row)
 
 
 def picker_rows(*pickers: Picker) -> QWidget:

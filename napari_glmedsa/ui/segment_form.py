@@ -80,6 +80,9 @@ class SegmentForm(Container[Widget]):
     def __init__(self, viewer: ViewerModel) -> None:
         self.image = forms.image_picker(viewer)
         self.model = forms.model_picker(())
+        self.manage_button = PushButton(
+            text="Manage…", tooltip="Download, add, check and remove models"
+        )
         self.device = forms.device_picker()
         self.project = ProjectPicker()
         self.progress = forms.progress_bar()
@@ -123,7 +126,8 @@ class SegmentForm(Container[Widget]):
             labels=False,
         )
         # magicgui would give every label its own width.
-        rows = forms.picker_rows(self.image, self.model, self.device, self.project)
+        model = forms.with_button(self.model, self.manage_button)
+        rows = forms.picker_rows(self.image, model, self.device, self.project)
         self.native.layout().insertWidget(0, rows)
         self.native.setMinimumWidth(MIN_WIDTH)
 
