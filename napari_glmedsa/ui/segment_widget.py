@@ -207,7 +207,7 @@ class SegmentWidget(Container[Widget]):
         self._problem = ""
         spec, device = self.form.model.value, self.form.device.value or forms.AUTO
         if spec is None:
-            self._problem = "No model is installed: see the plugin's README."
+            self._problem = "No model is installed: press Manage… to get one."
         else:
             self.session.set_model(spec, device=device)
         self._refresh()

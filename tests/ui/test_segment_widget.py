@@ -336,12 +336,18 @@ def test_a_model_that_does_not_load_is_one_sentence(dock, photo, wait, messages)
     assert "nobody" in dock.widget.form.hint.value
 
 
-def test_a_damaged_registry_is_one_sentence(models, make_napari_viewer_proxy, messages):
+def test_a_damaged_base_is_told_where_models_are_managed(
+    models, make_napari_viewer_proxy, messages, wait
+):
     (models.root / "base" / "sam_tiny" / "card.json").write_text("{")
     widget = SegmentWidget(make_napari_viewer_proxy(), models)
-    assert len(messages()) == 1
-    assert "is damaged" in messages()[0]
-    assert widget.form.hint.value == messages()[0]
+    assert messages() == []
+    assert "No model is installed" in widget.form.hint.value
+    widget.form.manage_button.native.click()
+    table = widget._models.dialog.table
+    wait(lambda: table.rows)
+    problems = {row.name: row.problem for row in table.rows}
+    assert "is damaged" in problems["sam_tiny"]
     widget.session.close()
 
 
