@@ -11,6 +11,12 @@ from torch import Tensor
 from napari_glmedsa.errors import CheckpointError
 from napari_glmedsa.tensors import read_safetensors
 
+# what PyTorch's unpickler raises on bytes that are no weights
+_DAMAGED = (
+    *(pickle.UnpicklingError, RuntimeError, EOFError, ValueError),
+    *(LookupError, TypeError, AttributeError),
+)
+
 
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Read named tensors, safetensors or PyTorch, and never run what is in a file.
@@ -30,7 +36,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path} cannot be read ({error.strerror or error}); check its permissions."
         ) from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except _DAMAGED as error:
         raise CheckpointError(
             f"{path.name} is not a plain weights file: it is damaged, or it holds "
             "program code, which is never run. Use an official SAM checkpoint (.pth) "
