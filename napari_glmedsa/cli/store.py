@@ -173,7 +173,7 @@ def _progress() -> "Iterator[Report]":
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, redirect_stdout=False) as bar:
-        task = bar.add_task("", total=None)
+        task = bar.add_task("", total=None, visible=False)
 
         def report(step: "Transfer") -> None:
             bar.update(
@@ -181,6 +181,7 @@ def _progress() -> "Iterator[Report]":
                 description=_WORDS[step.phase],
                 completed=step.done,
                 total=step.total or None,
+                visible=True,
             )
 
         yield report

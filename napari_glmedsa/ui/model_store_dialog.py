@@ -30,7 +30,7 @@ from napari_glmedsa.ui.model_store_table import ModelStoreTable
 from napari_glmedsa.ui.model_store_work import Doing, download, take_in, verify
 from napari_glmedsa.ui.triton import bind_triton_to_its_own_llvm
 
-SIZE = (520, 400)
+SIZE = (520, 480)
 _WORK, _LOOK = "work", "look"
 
 
@@ -244,7 +244,7 @@ class ModelStoreDialog(QDialog):
         self.resize(*SIZE)
         self.details.setWordWrap(True)
         self.details.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.details.setMinimumHeight(4 * self.details.fontMetrics().lineSpacing())
+        self.details.setMinimumHeight(6 * self.details.fontMetrics().lineSpacing())
         self.details.setTextInteractionFlags(
             Qt.TextInteractionFlag.TextSelectableByMouse
         )
