@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # torch is imported by the methods that load, off the GUI thr
     from segment_anything.modeling import Sam
 
     from napari_glmedsa.inference import Predictor
+    from napari_glmedsa.inference.device import PrecisionChoice
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -211,8 +212,14 @@ class ModelRegistry:
         sam = build_sam(SamArchitecture.from_state_dict(tensors), tensors)
         return sam.to(device), sha256
 
-    def load(self, spec: ModelSpec, *, device: "torch.device") -> "Predictor":
-        """Load a base and its adapter, ready to predict.
+    def load(
+        self,
+        spec: ModelSpec,
+        *,
+        device: "torch.device",
+        precision: "PrecisionChoice" = "fp32",
+    ) -> "Predictor":
+        """Load a base and its adapter, ready to predict, with that precision.
 
         Raises
         ------
@@ -231,7 +238,10 @@ class ModelRegistry:
             multimask_output = card.multimask_output
             fingerprint = f"{fingerprint}+{sha256_file(path)}"
         return Predictor(
-            sam, fingerprint=fingerprint, multimask_output=multimask_output
+            sam,
+            fingerprint=fingerprint,
+            precision=precision,
+            multimask_output=multimask_output,
         )
 
     def _not_there(self, base: str) -> ModelNotFoundError | RegistryError:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Predictor,
         Prompts,
     )
+    from napari_glmedsa.inference.device import PrecisionChoice
     from napari_glmedsa.jobs import Job, JobQueue
     from napari_glmedsa.registry import ModelSpec
 
@@ -51,7 +52,9 @@ class SessionState(Enum):
 class ModelLoader(Protocol):
     """The part of `ModelRegistry` that a session needs."""
 
-    def load(self, spec: ModelSpec, *, device: torch.device) -> Predictor:
+    def load(
+        self, spec: ModelSpec, *, device: torch.device, precision: PrecisionChoice
+    ) -> Predictor:
         """Return the model, ready to encode and predict on the device."""
 
 
@@ -115,9 +118,12 @@ class SegmentationSession:
             from napari_glmedsa.inference import resolve_device
 
             started = time.perf_counter()
-            predictor = self._registry.load(spec, device=resolve_device(str(device)))
+            predictor = self._registry.load(
+                spec, device=resolve_device(str(device)), precision="auto"
+            )
             seconds = time.perf_counter() - started
-            logger.info("model %s loaded in %.1f s", spec, seconds)
+            precision = predictor.precision
+            logger.info("model %s (%s) loaded in %.1f s", spec, precision, seconds)
             return predictor
 
         with self._lock:

@@ -26,9 +26,9 @@ class TinyModels(ModelRegistry):
         own = [spec for spec in super().specs() if spec.base == "sam_tiny"]
         return sorted(own, key=lambda spec: spec.adapter is None)
 
-    def load(self, spec, *, device) -> Predictor:
+    def load(self, spec, *, device, precision="auto") -> Predictor:
         assert self.opened.wait(LONG / 1000)
-        return self._load(spec, device=device)
+        return self._load(spec, device=device, precision=precision)
 
 
 def layer(dock, name):

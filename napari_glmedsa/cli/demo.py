@@ -23,7 +23,7 @@ from napari_glmedsa.cli.machine import (
 )
 from napari_glmedsa.cli.terminal import remark
 
-_PLUGIN, _DOCK = "napari-glmedsa", "Segment"
+_SHOWCASE = "napari_glmedsa.ui.showcase"
 _STEM = "sample_lesion"
 
 
@@ -81,8 +81,8 @@ def _open_napari() -> str:
         photograph = Path(folder) / f"{_STEM}.png"
         write_image(photograph, draw_lesion().image)
         # -P: modules that happen to lie in the user's folder are none of ours.
-        command = [sys.executable, "-P", "-m", "napari", str(photograph)]
-        finished = subprocess.run([*command, "--with", _PLUGIN, _DOCK], check=False)
+        command = [sys.executable, "-P", "-m", _SHOWCASE, str(photograph)]
+        finished = subprocess.run(command, check=False)
     if finished.returncode == 0:
         return ""
     return (
@@ -104,7 +104,7 @@ def _write_files(output: Path) -> None:
     rows, columns = np.nonzero(sample.mask)
     click = np.array([[columns.mean().round(), rows.mean().round()]])
     prompts = Prompts(click, np.array([1]))
-    predictor = load_predictor(model_spec(None), "auto")
+    predictor = load_predictor(model_spec(None), "auto", "auto")
     prediction = predictor.predict(predictor.encode(sample.image), prompts)
 
     photograph = output / f"{_STEM}.png"

@@ -12,6 +12,7 @@ from rich.table import Table
 from napari_glmedsa.cli.inputs import (
     DeviceOption,
     ModelOption,
+    PrecisionOption,
     load_predictor,
     model_spec,
     prepare_folder,
@@ -41,6 +42,7 @@ def evaluate(
     ] = 0,
     model: ModelOption = None,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "fp32",
     report: Annotated[
         Path | None,
         typer.Option("--json", metavar="FILE", help="Also write the scores here."),
@@ -58,7 +60,7 @@ def evaluate(
     if report is not None:
         _prepare_report(report)
     spec = model_spec(model)
-    predictor = load_predictor(spec, device)
+    predictor = load_predictor(spec, device, precision)
 
     scores: list[ImageScore] = []
     failed: list[str] = []
@@ -84,6 +86,7 @@ def evaluate(
             ],
             "n": len(scores),
             "model": str(spec),
+            "precision": predictor.precision,
             "protocol": {**PROTOCOL, "n_clicks": clicks, "seed": seed},
         }
         _show(scores, mean, clicks)

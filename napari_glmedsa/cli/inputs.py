@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -28,6 +28,12 @@ ModelOption = Annotated[
 DeviceOption = Annotated[
     str,
     typer.Option("--device", metavar="auto|cpu|cuda|mps", help="Where to compute."),
+]
+PrecisionOption = Annotated[
+    Literal["auto", "fp32", "bf16", "fp16"],
+    typer.Option(
+        "--precision", help="Of the encoder; auto is bf16 where that is fast."
+    ),
 ]
 """Options that several commands share."""
 
@@ -165,9 +171,13 @@ def model_spec(name: str | None) -> "ModelSpec":
     return DEFAULT_MODEL if name is None else ModelSpec.parse(name)
 
 
-def load_predictor(spec: "ModelSpec", device: str) -> "Predictor":
+def load_predictor(
+    spec: "ModelSpec", device: str, precision: PrecisionOption
+) -> "Predictor":
     """Load a model of the user's registry onto a device."""
     from napari_glmedsa.inference.device import resolve_device
     from napari_glmedsa.registry import ModelRegistry, default_root
 
-    return ModelRegistry(default_root()).load(spec, device=resolve_device(device))
+    return ModelRegistry(default_root()).load(
+        spec, device=resolve_device(device), precision=precision
+    )

@@ -16,6 +16,7 @@ from napari_glmedsa.cli.inputs import (
     Clicks,
     DeviceOption,
     ModelOption,
+    PrecisionOption,
     find_images,
     load_predictor,
     model_spec,
@@ -40,6 +41,7 @@ class Segmented:
     encode_seconds: float
     decode_seconds: float
     model: str
+    precision: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ def predict(
     ] = None,
     model: ModelOption = None,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
     overlay: Annotated[
         bool,
         typer.Option("--overlay", help="Also write <stem>_overlay.png to look at."),
@@ -90,11 +93,12 @@ def predict(
     clicks = parse_clicks(point or (), negative or (), box)
     paths = find_images(images)
     _refuse_same_names(paths)
-    prepare_folder(output)
     for path in paths:
         _refuse_to_replace(path, output, overlay=overlay)
     spec = model_spec(model)
-    job = _Job(load_predictor(spec, device), str(spec), clicks, output, overlay)
+    predictor = load_predictor(spec, device, precision)
+    job = _Job(predictor, str(spec), clicks, output, overlay)
+    prepare_folder(output)  # last: a mistake above leaves no empty folder
     if clicks.need_centre:
         whose = "the image centre" if len(paths) == 1 else "the centre of each image"
         remark(f"No --point given: clicking {whose}.")
@@ -151,6 +155,7 @@ def _segment(job: _Job, path: Path) -> Segmented:
         encode_seconds=round(encoded - started, 4),
         decode_seconds=round(decoded - encoded, 4),
         model=job.model,
+        precision=job.predictor.precision,
     )
 
 

@@ -84,8 +84,9 @@ def test_the_report_has_every_image_click_and_metric(evaluate, tmp_path):
     outcome = evaluate("--clicks", 2, "--seed", 5, "--json", report)
     assert outcome.code == 0
     document = json.loads(report.read_text())
-    assert list(document) == ["mean", "images", "n", "model", "protocol"]
+    assert list(document) == ["mean", "images", "n", "model", "precision", "protocol"]
     assert (document["n"], document["model"]) == (3, "sam_tiny")
+    assert document["precision"] == "fp32"  # figures are exact unless asked otherwise
     assert document["protocol"]["n_clicks"] == 2
     assert document["protocol"]["seed"] == 5
     assert [sorted(image) for image in document["images"]] == [

@@ -23,7 +23,7 @@ from napari_glmedsa.samples import draw_lesion
 CENTRE = "No --point given: clicking the image centre.\n"
 JSON_KEYS = [
     *("image", "mask", "iou_prediction", "area_px"),
-    *("encode_seconds", "decode_seconds", "model"),
+    *("encode_seconds", "decode_seconds", "model", "precision"),
 ]
 
 
@@ -87,6 +87,19 @@ def test_json_is_one_object_per_image_and_nothing_else_on_stdout(predict):
     assert lines[0]["model"] == "sam_tiny+tiny_adapter"
     assert lines[0]["area_px"] == int(read_mask(Path(lines[0]["mask"])).sum())
     assert lines[0]["encode_seconds"] > 0
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_encoder_computes_in_the_precision_asked_for(predict, precision):
+    outcome = predict("a.png", "--precision", precision, "--json")
+    assert json.loads(outcome.out)["precision"] == precision
+
+
+def test_a_precision_that_there_is_not_is_refused(predict):
+    outcome = predict("a.png", "--precision", "fp8")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert is_one_sentence(outcome.err)
+    assert "fp8" in outcome.err
 
 
 def test_without_a_click_the_centre_is_clicked_and_that_is_said(predict):

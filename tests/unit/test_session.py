@@ -30,8 +30,12 @@ class Models:
         self.opened = threading.Event()
         self.opened.set()
         self.threads: list[threading.Thread] = []
+        self.precisions: list[str] = []
 
-    def load(self, spec: ModelSpec, *, device: torch.device) -> Predictor:
+    def load(
+        self, spec: ModelSpec, *, device: torch.device, precision: str
+    ) -> Predictor:
+        self.precisions.append(precision)
         self.threads.append(threading.current_thread())
         assert self.opened.wait(LONG)
         if spec not in (TINY, OTHER):
@@ -156,6 +160,14 @@ def test_all_work_is_done_in_the_worker(session, said, models, image):
     session.set_prompts(ONE_CLICK)
     wait_until(lambda: heard)
     assert here not in {*models.threads, *heard}
+
+
+def test_the_model_is_loaded_in_the_fastest_precision_that_is_good_enough(
+    session, said, models
+):
+    session.set_model(TINY, device="cpu")
+    wait_until(lambda: session.state is SessionState.EMPTY)
+    assert models.precisions == ["auto"]
 
 
 @pytest.mark.parametrize("kind", ["dask", "grey", "uint16", "bool"])
