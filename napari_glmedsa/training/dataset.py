@@ -165,6 +165,18 @@ class SegmentationDataset:
         return picture
 
 
+def check_parts(train: SegmentationDataset, val: SegmentationDataset) -> None:
+    """Raise TrainingError if there is nothing to learn from or to judge by."""
+    if not len(train):
+        raise TrainingError(
+            "There is no annotated image to learn from; accept some masks first."
+        )
+    if not len(val):
+        raise TrainingError(
+            "There is no image to validate on; annotate at least one more lesion."
+        )
+
+
 def _shrink_labels(labels: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.uint16]:
     """Resize every object by area, at least half a pixel; none is ever lost."""
     if labels.shape == shape:

@@ -1,7 +1,14 @@
 """How a step saves memory: fewer images at a time, then fewer kept activations."""
 
+from typing import TYPE_CHECKING
+
 from napari_glmedsa.errors import GLMedSAError, TrainingError
 from napari_glmedsa.training.config import TrainingConfig
+from napari_glmedsa.training.memory import is_short
+
+if TYPE_CHECKING:
+    import torch
+    from segment_anything.modeling import Sam
 
 
 class Economy:
@@ -23,7 +30,19 @@ class Economy:
     def __init__(self, config: TrainingConfig) -> None:
         self.micro_batch = config.batch_size
         self.checkpointing = config.checkpointing == "on"
-        self._may_checkpoint = config.checkpointing == "auto"
+        self._config = config
+
+    def is_short(self, sam: "Sam", *, device: "torch.device") -> bool:
+        """Tell whether activations are kept, need not be, and may not fit."""
+        return self._may_checkpoint and is_short(sam, self._config, device=device)
+
+    def look_ahead(self) -> str:
+        """Keep no activations, before memory runs out; return the sentence."""
+        self.checkpointing = True
+        return (
+            "There is little free memory, so activations are computed again instead "
+            "of kept; steps take longer and the result stays the same."
+        )
 
     def tighten(self) -> str:
         """Use less from now on; return the sentence that says so.
@@ -39,7 +58,7 @@ class Economy:
                 "Memory ran out, so from now on fewer images are computed at a time "
                 f"({self.micro_batch}); the result stays the same."
             )
-        if self._may_checkpoint and not self.checkpointing:
+        if self._may_checkpoint:
             self.checkpointing = True
             return (
                 "Memory ran out, so from now on activations are computed again instead "
@@ -49,6 +68,10 @@ class Economy:
             "There is not enough memory to train on even one image at a time; close "
             "other programs, or choose a smaller model, fewer blocks or checkpointing."
         )
+
+    @property
+    def _may_checkpoint(self) -> bool:
+        return self._config.checkpointing == "auto" and not self.checkpointing
 
 
 def out_of_memory(error: Exception) -> bool:

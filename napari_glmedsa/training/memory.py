@@ -9,7 +9,7 @@ from napari_glmedsa.training.config import TrainingConfig
 
 if TYPE_CHECKING:
     import torch
-    from segment_anything.modeling import ImageEncoderViT
+    from segment_anything.modeling import ImageEncoderViT, Sam
 
     from napari_glmedsa.inference import SamArchitecture
 
@@ -77,6 +77,31 @@ def estimate_training_bytes(
     return _LIBRARIES + weights + _OPTIMIZER * trained + config.batch_size * per_image
 
 
+def is_short(
+    sam: "Sam", config: TrainingConfig, *, device: "torch.device | str"
+) -> bool:
+    """Tell whether to train `sam`, which is loaded, needs more memory than is free.
+
+    Parameters
+    ----------
+    sam
+        With or without adapters.
+    config, device
+        How it would be trained, with every activation kept, and where.
+    """
+    from napari_glmedsa.inference import SamArchitecture
+
+    tensors = sam.state_dict()
+    names = {name.replace(".base_layer", ""): tensors[name] for name in tensors}
+    needed = estimate_training_bytes(
+        SamArchitecture.from_state_dict(names),
+        config,
+        device=device,
+        checkpointing=False,
+    )
+    return needed - _taken_bytes(device) > available_bytes(device)
+
+
 @contextmanager
 def checkpoint_blocks(encoder: "ImageEncoderViT") -> Iterator[None]:
     """Keep only what enters every ViT block, and compute the rest again for gradients.
@@ -108,6 +133,19 @@ def available_bytes(device: "torch.device | str") -> int:
         used = torch.mps.driver_allocated_memory()
         return max(0, int(torch.mps.recommended_max_memory()) - int(used))
     return int(psutil.virtual_memory().available)
+
+
+def _taken_bytes(device: "torch.device | str") -> int:
+    """Return how much memory this process has of what the estimate counts."""
+    import psutil
+    import torch
+
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return int(torch.cuda.memory_allocated(device)) + _LIBRARIES
+    if kind == "mps":
+        return int(torch.mps.driver_allocated_memory()) + _LIBRARIES
+    return int(psutil.Process().memory_info().rss)
 
 
 def _count(module: "torch.nn.Module") -> int:

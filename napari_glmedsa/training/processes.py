@@ -1,6 +1,6 @@
 """Several processes that train one model together, or one that does not notice."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
@@ -59,6 +59,20 @@ class Processes:
         for tensor, total in zip(tensors, sums, strict=True):
             tensor.copy_(total.view_as(tensor))
 
-    def gather(self, items: list[T]) -> list[T]:
-        """Return the items of all processes."""
-        return list(gather_object(items)) if self.count > 1 else items
+    def together(self, work: Callable[[], T]) -> list[T]:
+        """Do one's part of a work and return every process's result, in all of them.
+
+        What one of them raises, all raise: none is left waiting for one that is gone.
+        """
+        if self.count == 1:
+            return [work()]
+        result, error = None, None
+        try:
+            result = work()
+        except Exception as caught:  # noqa: BLE001  # the others must hear of it
+            error = caught
+        outcomes = list(gather_object([(result, error)]))
+        for _, failure in outcomes:
+            if failure is not None:
+                raise failure
+        return [part for part, _ in outcomes]

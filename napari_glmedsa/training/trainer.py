@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
+from functools import partial
 from typing import Any, NoReturn
 
 import torch
@@ -17,7 +18,7 @@ from napari_glmedsa.inference.device import resolve_device, resolve_precision
 from napari_glmedsa.inference.predictor import Predictor
 from napari_glmedsa.training.batch import load_batch
 from napari_glmedsa.training.config import TrainingConfig
-from napari_glmedsa.training.dataset import SegmentationDataset
+from napari_glmedsa.training.dataset import SegmentationDataset, check_parts
 from napari_glmedsa.training.draws import generator, shuffled
 from napari_glmedsa.training.economy import Economy, out_of_memory
 from napari_glmedsa.training.events import (
@@ -131,6 +132,9 @@ class Trainer:
     ) -> Iterator[TrainingEvent]:
         size, seed = self.config.images_per_step, self.config.seed
         if self.best_epoch is None:
+            is_short = partial(self.economy.is_short, self.sam, device=self.device)
+            if any(self.processes.together(is_short)):
+                yield NoticeEvent(self.economy.look_ahead())
             yield self._validate(val)
         while not self.finished:
             order = shuffled(train.ids, seed=seed, epoch=self.epoch + 1)
@@ -147,8 +151,9 @@ class Trainer:
         started = time.perf_counter()
         n_steps = n_batches * self.config.epochs
         set_learning_rates(self.optimizer, self.config, self.step, n_steps)
-        while (losses := self._gradients(train, batch)) is None:
-            self.optimizer.zero_grad()
+        losses = torch.zeros(len(batch), device=self.device)
+        compute = partial(self._gradients, train, batch, losses)
+        while not all(self.processes.together(compute)):
             yield NoticeEvent(self.economy.tighten())
         gradients = (p.grad for p in self.trained.values() if p.grad is not None)
         self.processes.add_up([*gradients, losses])
@@ -161,15 +166,14 @@ class Trainer:
         yield StepEvent(self.step, self.epoch + 1, loss, tuple(batch), seconds)
 
     def _gradients(
-        self, train: SegmentationDataset, batch: Sequence[str]
-    ) -> Tensor | None:
-        """Add up this process's share of the gradient; None if memory ran out.
+        self, train: SegmentationDataset, batch: Sequence[str], losses: Tensor
+    ) -> bool:
+        """Add up this process's share of the gradient; False if memory ran out.
 
-        The losses (len(batch),) are zero for the images of other processes.
+        The losses (len(batch),) of its images are filled in.
         """
         for parameter in self.trained.values():
             parameter.grad = torch.zeros_like(parameter)
-        losses = torch.zeros(len(batch), device=self.device)
         own = self.processes.share(range(len(batch)))
         try:
             for start in range(0, len(own), self.economy.micro_batch):
@@ -180,8 +184,8 @@ class Trainer:
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
-            return None
-        return losses
+            return False
+        return True
 
     def _losses(self, train: SegmentationDataset, names: Sequence[str]) -> Tensor:
         """Encode once, click and decode often; return one loss per image."""
@@ -285,14 +289,7 @@ class Trainer:
             ) from error
 
     def _check(self, train: SegmentationDataset, val: SegmentationDataset) -> None:
-        if not len(train):
-            raise TrainingError(
-                "There is no annotated image to learn from; accept some masks first."
-            )
-        if not len(val):
-            raise TrainingError(
-                "There is no image to validate on; annotate at least one more lesion."
-            )
+        check_parts(train, val)
         if self._images not in ("", train.digest):
             raise TrainingError(
                 "The training images are not those the run began with; start a new run."

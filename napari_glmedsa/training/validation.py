@@ -1,5 +1,7 @@
 """How good a model is while it trains, shared among the processes that train it."""
 
+from itertools import chain
+
 import numpy as np
 
 from napari_glmedsa.evaluation import evaluate_clicks, summarise
@@ -26,8 +28,7 @@ def validate(
     size, how = sam.image_encoder.img_size, input_resize(sam)
     own = processes.share(sorted(val.ids))
     cases = (val.case(name, size=size, seed=seed, how=how) for name in own)
-    scores = list(
-        evaluate_clicks(predictor, cases, n_clicks=config.n_points, seed=seed)
-    )
-    means = summarise(sorted(processes.gather(scores), key=lambda score: score.id))
+    answers = evaluate_clicks(predictor, cases, n_clicks=config.n_points, seed=seed)
+    scores = chain.from_iterable(processes.together(lambda: list(answers)))
+    means = summarise(sorted(scores, key=lambda score: score.id))
     return float(np.mean(means["dice"])), float(np.mean(means["iou"]))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny import train_a_little
+from tiny import TINY, train_a_little
 
 from napari_glmedsa.adapters import (
     GLMedSAConfig,
@@ -13,11 +13,13 @@ from napari_glmedsa.adapters import (
     iter_adapters,
 )
 from napari_glmedsa.inference import SamArchitecture, build_sam, fuse_attention
+from napari_glmedsa.training import memory
 from napari_glmedsa.training.config import TrainingConfig
 from napari_glmedsa.training.memory import (
     available_bytes,
     checkpoint_blocks,
     estimate_training_bytes,
+    is_short,
 )
 
 BATCH = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -97,6 +99,20 @@ def test_adapters_are_found_while_checkpointing_and_nothing_stays_behind(adapted
 
 def test_there_is_some_memory_left():
     assert 2**20 < available_bytes("cpu") < 2**50
+
+
+@pytest.mark.parametrize("free", [2**20, 2**50])
+@pytest.mark.parametrize("fields", [{}, {"trains": "full"}], ids=str)
+def test_memory_is_short_if_less_is_free_than_is_needed_besides_what_is_loaded(
+    adapted, tiny_sam, monkeypatch, free, fields
+):
+    config = replace(PLAIN, **fields)
+    needed = estimate_training_bytes(TINY, config)
+    monkeypatch.setattr(memory, "available_bytes", lambda _: free)
+    monkeypatch.setattr(memory, "_taken_bytes", lambda _: needed - 2**30)
+    assert is_short(tiny_sam, config, device="cpu") == (free < 2**30)
+    monkeypatch.setattr(memory, "_taken_bytes", lambda _: needed)
+    assert not is_short(tiny_sam, config, device="cpu")
 
 
 VIT_B = SamArchitecture(768, 12, 12, (2, 5, 8, 11))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from segment_anything.modeling import Sam
-from training import lesions, make_sam, run, same, small, steps, weights
+from training import lesions, make_sam, run, same, small, steps, timeless, weights
 
 from napari_glmedsa.adapters import (
     GLMedSAConfig,
@@ -22,6 +22,7 @@ from napari_glmedsa.adapters import (
 )
 from napari_glmedsa.errors import AdapterMismatchError, TrainingError
 from napari_glmedsa.inference.attention import unfuse_attention
+from napari_glmedsa.training import economy
 from napari_glmedsa.training.events import EpochEvent, NoticeEvent
 from napari_glmedsa.training.presets import PRESETS
 from napari_glmedsa.training.trainer import Trainer
@@ -48,7 +49,7 @@ def first_gradients(config, sam: Sam) -> tuple[Trainer, dict[str, torch.Tensor]]
     """Gradients of the first step as the optimiser would see them."""
     trainer = Trainer(sam, config, device="cpu")
     train = lesions(range(4))
-    assert trainer._gradients(train, train.ids) is not None
+    assert trainer._gradients(train, train.ids, torch.zeros(4))
     return trainer, {n: p.grad.clone() for n, p in trainer.trained.items()}
 
 
@@ -103,7 +104,7 @@ def test_the_first_gradient_reaches_the_upper_layer_and_the_second_the_lower():
     for parameter in trainer.trained.values():
         parameter.data -= 0.1 * parameter.grad
     train = lesions(range(4))
-    trainer._gradients(train, train.ids)
+    trainer._gradients(train, train.ids, torch.zeros(4))
     assert all(
         parameter.grad.abs().max() > 0
         for name, parameter in trainer.trained.items()
@@ -269,6 +270,34 @@ def test_running_out_of_memory_halves_the_images_and_repeats_the_step(error):
     assert [e.images for e in steps(others)] == [e.images for e in steps(events)]
     for name, weight in weights(expected).items():
         assert np.allclose(weights(trainer)[name], weight, atol=1e-4), name
+
+
+def test_activations_are_computed_again_from_the_start_if_memory_is_short(monkeypatch):
+    asked = []
+
+    def is_short(sam, config, *, device):
+        asked.append((sam, config, str(device)))
+        return True
+
+    expected, events, _ = run(small())
+    monkeypatch.setattr(economy, "is_short", is_short)
+    trainer, others, states = run(small())
+    assert asked == [(trainer.sam, trainer.config, "cpu")]
+    assert isinstance(others[0], NoticeEvent)
+    assert "little free memory" in others[0].message
+    assert states[0]["checkpointing"]
+    assert [timeless(e) for e in others[1:]] == [timeless(e) for e in events]
+    assert same(weights(trainer), weights(expected))
+    _, again, _ = run(small(), state=states[0])
+    assert [timeless(e) for e in again] == [timeless(e) for e in events]
+
+
+@pytest.mark.parametrize("checkpointing", ["on", "off"])
+def test_who_says_how_to_save_memory_is_not_overruled(monkeypatch, checkpointing):
+    monkeypatch.setattr(economy, "is_short", lambda *_, **__: True)
+    trainer, events, _ = run(small(epochs=1, checkpointing=checkpointing))
+    assert not [e for e in events if isinstance(e, NoticeEvent)]
+    assert trainer.economy.checkpointing == (checkpointing == "on")
 
 
 def test_memory_for_not_even_one_image_ends_the_run_with_one_sentence():

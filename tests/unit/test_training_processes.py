@@ -14,7 +14,8 @@ import json, sys
 from pathlib import Path
 import numpy as np, torch
 torch.set_num_threads(1)
-from training import run, small, lesions, weights
+from training import make_sam, run, small, lesions, weights
+from napari_glmedsa.errors import TrainingError
 trainer, events, _ = run(
     small(batch_size=4, n_points=3, policy="mixed"),
     train=lesions(range(5)), val=lesions(range(10, 13)),
@@ -24,6 +25,29 @@ rank = trainer.processes.share([0, 1])[0]
 folder = Path(sys.argv[1])
 np.savez(folder / f"{rank}.npz", **weights(trainer))
 (folder / f"{rank}.json").write_text(json.dumps([e.to_json() for e in events]))
+
+def fails_once(module, images):
+    if rank == 1 and torch.is_grad_enabled() and not spared:
+        spared.append(True)
+        raise MemoryError
+
+def fails_always(name):
+    if rank == 1 and name == "lesion-1":
+        raise OSError("gone")
+    return whole(name)
+
+spared, sam = [], make_sam()
+sam.image_encoder.blocks[0].register_forward_pre_hook(fails_once)
+_, events, _ = run(small(batch_size=4, epochs=1), sam=sam, train=lesions(range(4)))
+kinds = [e.kind for e in events]
+broken = lesions(range(4))
+whole, broken.read = broken.read, fails_always
+said = ""
+try:
+    run(small(batch_size=4, epochs=1), train=broken)
+except TrainingError as error:
+    said = str(error)
+(folder / f"trouble-{rank}.json").write_text(json.dumps([kinds, said]))
 """
 
 
@@ -66,3 +90,7 @@ def test_two_processes_give_the_result_of_one(tmp_path: Path):
         for one, other in zip(events, told, strict=True):
             if one.kind == "epoch":
                 assert abs(one.val_dice - other["val_dice"]) < 1e-5
+        kinds, said = json.loads((tmp_path / f"trouble-{rank}.json").read_text())
+        # what one runs out of, all do with less of; what one misses, all say
+        assert kinds == ["epoch", "notice", "step", "epoch"]
+        assert said.startswith("Image lesion-1 cannot be read any more")
