@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -71,12 +71,13 @@ def execute(
     """
     processes = Processes()
     if not processes.is_main:
-        _Work(run, registry, processes).train()
+        with suppress(_Stopped):  # the main process says so
+            _Work(run, registry, processes).train()
         return None
     with only_run(run.folder.parent, run.id), _logging_to(run.log_path):
-        for unfinished in run.folder.glob(".*"):  # what a killed process was writing
-            unfinished.unlink()
         try:
+            for unfinished in run.folder.glob(".*.partial"):  # by a killed process
+                unfinished.unlink()
             running = replace(run.status(), state="running", message="", model="")
             status = StatusWriter(run.status_path, running)
         except OSError as error:
@@ -89,16 +90,16 @@ def execute(
             if on_message is not None:
                 on_message(message)
 
-        work = _Work(
-            run,
-            registry,
-            processes,
-            status=status,
-            tell=tell,
-            on_event=on_event,
-            checkpoint_writer=checkpoint_writer,
-        )
         try:
+            work = _Work(
+                run,
+                registry,
+                processes,
+                status=status,
+                tell=tell,
+                on_event=on_event,
+                checkpoint_writer=checkpoint_writer,
+            )
             spec, message = work.finish(work.train())
             status.close(state="finished", message=message, model=str(spec))
             return spec

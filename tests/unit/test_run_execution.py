@@ -17,7 +17,7 @@ from napari_glmedsa.activation import ActiveModel
 from napari_glmedsa.adapters import read_card
 from napari_glmedsa.adapters.checkpoint import has_decoder
 from napari_glmedsa.errors import TrainingError
-from napari_glmedsa.files import sha256_file
+from napari_glmedsa.files import atomic_write, read_json, sha256_file, write_json
 from napari_glmedsa.images import write_image
 from napari_glmedsa.inference import build_sam
 from napari_glmedsa.project import AnnotationProject, Provenance
@@ -244,9 +244,25 @@ def test_few_held_out_images_never_activate(tmp_path, registry):
 
 def test_what_a_killed_process_was_writing_is_cleared_away(project, registry):
     run = new_run(project, registry)
-    (run.folder / f".{CHECKPOINT}.0123").write_bytes(b"half")
+    with pytest.raises(KeyError), atomic_write(run.folder / CHECKPOINT) as unfinished:
+        raise KeyError
+    unfinished.write_bytes(b"half")
+    foreign = run.folder / ".thumbnails"  # of a file manager
+    foreign.mkdir()
     run.execute(registry)
-    assert not list(run.folder.glob(".*"))
+    assert list(run.folder.glob(".*")) == [foreign]
+
+
+def test_a_project_of_a_newer_version_fails_the_run_with_one_sentence(
+    project, registry
+):
+    run = new_run(project, registry)
+    path = project.root / "project.json"
+    document = read_json(path)
+    write_json(path, {**document, "schema_version": 99})
+    assert fails(run, registry, "update napari-glmedsa").can_resume
+    write_json(path, document)
+    assert run.execute(registry) is not None
 
 
 def test_a_full_disk_fails_the_run_and_keeps_the_last_checkpoint(project, registry):
