@@ -1,11 +1,12 @@
 """The process of a run: started to outlive us, and never mistaken for another."""
 
+import os
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +16,8 @@ from filelock import FileLock, Timeout
 
 from napari_glmedsa.errors import TrainingError
 from napari_glmedsa.files import read_json, write_json
+
+_NICER, _NICEST = 10, 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,14 @@ class ProcessId:
         """Rebuild from `to_json`; raises LookupError or TypeError if it is not one."""
         return cls(document["host"], document["pid"], document["born"])
 
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """Read `to_json` from a file; None if there is none, or something else."""
+        try:
+            return cls.from_json(read_json(path))
+        except (OSError, ValueError, LookupError, TypeError):
+            return None
+
 
 def memory_bytes() -> int:
     """Return how much memory this process has."""
@@ -67,6 +78,8 @@ def memory_bytes() -> int:
 
 def start_detached(arguments: Sequence[str], log: Path) -> ProcessId:
     """Start ``glmedsa`` with these arguments so that our end is not its end.
+
+    It gets a lower priority than ours: whoever starts it goes on working meanwhile.
 
     Parameters
     ----------
@@ -90,6 +103,7 @@ def start_detached(arguments: Sequence[str], log: Path) -> ProcessId:
             start_new_session=sys.platform != "win32",
             creationflags=_window_flags(),
         )
+    _lower_priority(process.pid)
     started = ProcessId.of(process.pid)
     # Somebody must take note of its death, or it stays on as a zombie.
     threading.Thread(target=process.wait, name="reaper", daemon=True).start()
@@ -140,7 +154,19 @@ def _name_in(holder: Path) -> str:
 def _window_flags() -> int:
     if sys.platform != "win32":
         return 0
-    return subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+    return (
+        subprocess.CREATE_NEW_PROCESS_GROUP
+        | subprocess.CREATE_NO_WINDOW
+        | subprocess.BELOW_NORMAL_PRIORITY_CLASS
+    )
+
+
+def _lower_priority(pid: int) -> None:
+    """Let a process that has just started, and its threads to come, make way."""
+    if sys.platform != "win32":  # there the flags have said it
+        ours = os.getpriority(os.PRIO_PROCESS, 0)
+        with suppress(OSError):  # it may be gone; it is no reason not to train
+            os.setpriority(os.PRIO_PROCESS, pid, min(ours + _NICER, _NICEST))
 
 
 def _born(pid: int) -> str:

@@ -165,7 +165,16 @@ class TrainingRun:
 
     def status(self) -> RunStatus:
         """Say how far the run is; a process that has vanished makes it ``lost``."""
-        return read_status(self.status_path, launched=self._launched())
+        launched = ProcessId.read(self.folder / _LAUNCHED)
+        return read_status(self.status_path, launched=launched, log=self.log_path)
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a process works on it; not if that cannot be read."""
+        try:
+            return self.status().is_at_work
+        except TrainingError:
+            return False
 
     def events(self, start: int = 0) -> list[TrainingEvent]:
         """Return what happened, from event number `start` on."""
@@ -227,7 +236,7 @@ class TrainingRun:
             If a run of this project is at work, or the process cannot start.
         """
         for other in self.runs(self.project):
-            if other.id != self.id and other.status().is_at_work:
+            if other.id != self.id and other.is_at_work:
                 raise second_run(other.id)
         status = self.status()
         if status.is_active and status.pid:
@@ -280,12 +289,6 @@ class TrainingRun:
         """Forget what was asked for."""
         for name in ("cancel", "pause"):
             (self.folder / name).unlink(missing_ok=True)
-
-    def _launched(self) -> ProcessId | None:
-        try:
-            return ProcessId.from_json(read_json(self.folder / _LAUNCHED))
-        except (OSError, ValueError, LookupError, TypeError):
-            return None
 
     def _ask(self, what: str) -> None:
         try:

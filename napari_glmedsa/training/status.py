@@ -24,6 +24,7 @@ HEARTBEAT_SECONDS = 2.0
 
 _LEAST_SECONDS_BETWEEN = 0.25
 _RESERVED = 1 << 16
+_QUOTED = 400  # bytes of a log's end
 _STALE_SECONDS = 60.0  # of a process on another computer, where no pid can be asked
 
 logger = logging.getLogger(__name__)
@@ -102,7 +103,8 @@ class RunStatus:
     @property
     def can_resume(self) -> bool:
         """Whether `TrainingRun.resume` would go on."""
-        return self.state in ("paused", "lost", "failed")
+        is_waiting = self.state == "queued" and not self.pid
+        return is_waiting or self.state in ("paused", "lost", "failed")
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as plain JSON types."""
@@ -118,7 +120,9 @@ class RunStatus:
         return status
 
 
-def read_status(path: Path, *, launched: ProcessId | None = None) -> RunStatus:
+def read_status(
+    path: Path, *, launched: ProcessId | None = None, log: Path | None = None
+) -> RunStatus:
     """Read a status file and find out whether its process is still there.
 
     Parameters
@@ -127,6 +131,8 @@ def read_status(path: Path, *, launched: ProcessId | None = None) -> RunStatus:
         The status file.
     launched
         The process that was started for it and may not have said anything yet.
+    log
+        What its process printed; the last line is quoted if it has vanished.
 
     Raises
     ------
@@ -150,8 +156,10 @@ def read_status(path: Path, *, launched: ProcessId | None = None) -> RunStatus:
             state="lost",
             eta_seconds=None,
             message="The run's process has ended without a word; resume it to go on "
-            "from the last checkpoint.",
+            f"from the last checkpoint.{_quoted(log)}",
         )
+    if status.state == "queued" and not status.pid:
+        return replace(status, message="It has not begun; resume it to start it.")
     return status
 
 
@@ -232,6 +240,17 @@ class StatusWriter:
                 self.write()
             except OSError as error:  # a full disk must not end the heart
                 logger.warning("The status was not written: %s", error)
+
+
+def _quoted(log: Path | None) -> str:
+    """Return a sentence with the last line of a log, nothing if it has none."""
+    try:
+        lines = log.read_bytes()[-_QUOTED:].split(b"\n") if log else []
+    except OSError:
+        lines = []
+    words = [line.decode(errors="replace").strip() for line in lines]
+    last = next((line for line in reversed(words) if line), "")
+    return f" Its log ends with: {last}" if last else ""
 
 
 def _works(status: RunStatus) -> bool:

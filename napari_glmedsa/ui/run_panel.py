@@ -111,10 +111,10 @@ class RunPanel(QWidget):
     def _show_run(self, run: RunSnapshot | None) -> None:
         status = RunStatus() if run is None else run.status
         self.state.value = "No run yet." if run is None else state_sentence(status)
-        self.progress.native.setVisible(run is not None and status.is_active)
+        self.progress.native.setVisible(run is not None and status.is_at_work)
         self.progress.native.setRange(0, status.n_steps)  # 0 to 0: no idea how long
         self.progress.native.setValue(status.step)
-        self.pause_button.enabled = run is not None and status.is_active
+        self.pause_button.enabled = run is not None and status.is_at_work
         self.resume_button.enabled = run is not None and status.can_resume
         self.cancel_button.enabled = run is not None and status.state in UNFINISHED
         self.reveal_button.enabled = run is not None

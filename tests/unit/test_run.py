@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 from runs import BASE, TINY_CONFIG, drawn_project, new_run
 from tiny import TINY, randomise
@@ -22,9 +23,10 @@ from napari_glmedsa.files import read_json, sha256_file, write_json
 from napari_glmedsa.inference import build_sam
 from napari_glmedsa.project import AnnotationProject
 from napari_glmedsa.registry import DEFAULT_MODEL, ModelSpec, write_base
+from napari_glmedsa.training import run as run_module
 from napari_glmedsa.training.events import EpochEvent, NoticeEvent, StepEvent
 from napari_glmedsa.training.metrics import append_event, cut_events, read_events
-from napari_glmedsa.training.process import ProcessId, only_run
+from napari_glmedsa.training.process import ProcessId, only_run, start_detached
 from napari_glmedsa.training.run import TrainingRun
 from napari_glmedsa.training.status import RunStatus, StatusWriter
 
@@ -63,7 +65,10 @@ def test_a_new_run_waits_and_says_what_it_will_do(project, registry):
     assert plan.data_sha256["train"] == project.data_sha256(plan.images["train"])
     assert plan.packages["torch"]
     assert plan.name == "drawn_lesions"
-    assert run.status() == RunStatus(n_epochs=2)
+    waiting = "It has not begun; resume it to start it."
+    assert run.status() == RunStatus(n_epochs=2, message=waiting)
+    assert run.status().can_resume
+    assert not run.status().is_at_work
     assert run.events() == []
     assert run.gate() is None
     assert run.gallery() == []
@@ -172,6 +177,18 @@ def test_a_process_that_died_before_its_first_word_is_noticed(project, registry)
     run = new_run(project, registry)
     write_json(run.folder / "launched.json", dead_process().to_json())
     assert run.status().state == "lost"
+    assert run.status().message.endswith("last checkpoint.")
+    sentence = "glmedsa: The run of yesterday is at work; wait for its end."
+    run.log_path.write_text(f"2026-01-01 INFO Training.\n{sentence}\n\n")
+    assert run.status().message.endswith(f"Its log ends with: {sentence}")
+
+
+def test_a_process_that_was_started_makes_way_for_the_one_that_started_it(tmp_path):
+    started = start_detached(["--version"], tmp_path / "log.txt")
+    process = psutil.Process(started.pid)
+    assert process.nice() == min(psutil.Process().nice() + 10, 19)
+    process.wait(60)
+    assert "glmedsa 0" in (tmp_path / "log.txt").read_text()
 
 
 def test_the_heart_beats_while_a_step_takes_long(tmp_path):
@@ -200,6 +217,16 @@ def test_the_second_run_of_a_project_is_refused_by_name(project, registry):
     ):
         second.execute(registry)
     assert second.status().state == "queued"
+
+
+def test_a_damaged_run_of_the_past_does_not_keep_others_from_starting(
+    project, registry, monkeypatch
+):
+    monkeypatch.setattr(run_module, "start_detached", lambda *_: HERE)
+    old, new = new_run(project, registry), new_run(project, registry)
+    old.status_path.write_text("nonsense")
+    assert new.launch(registry) == HERE.pid
+    assert new.status().is_at_work
 
 
 def test_a_run_that_is_over_is_not_started_again(project, registry):
