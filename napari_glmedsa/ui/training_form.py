@@ -21,8 +21,11 @@ from qtpy.QtWidgets import (
 from napari_glmedsa.adapters.config import AdapterSite
 from napari_glmedsa.training.config import (
     AugmentationName,
+    Checkpointing,
     LossName,
+    OptimizerName,
     PromptPolicy,
+    ScheduleName,
     TrainingConfig,
     TrainingPrecision,
     Trains,
@@ -41,8 +44,18 @@ CHOICE_WORDS: Mapping[str, str] = {
     "none": "none",
     "standard": "turn, flip, reframe, relight",
     "auto": "automatic",
+    "adam": "Adam",
+    "adamw": "AdamW",
+    "constant": "constant rate",
+    "cosine": "warm-up, then cosine",
+    "on": "always",
+    "off": "never",
 }
 
+_NEVER = 0
+"""What a box shows as "never" is None in the settings."""
+
+_ALL_BLOCKS = 0
 _LARGEST_SEED = 2**31 - 1
 _MINIMUM_CHARACTERS = 8
 
@@ -56,11 +69,21 @@ class TrainingForm(QWidget):
         super().__init__()
         self._config = config
         self.epochs = self._whole(1, 1000)
+        self.patience = self._whole(_NEVER, 1000, never=True)
         self.learning_rate = self._number(0.000001, 1, decimals=6, step=0.0001)
+        self.decoder_learning_rate = self._number(0.000001, 1, decimals=6, step=0.0001)
+        self.optimizer = self._choice(OptimizerName)
+        self.schedule = self._choice(ScheduleName)
+        self.weight_decay = self._number(0, 1, decimals=5, step=0.001)
+        self.max_gradient_norm = self._number(
+            _NEVER, 1000, decimals=3, step=0.5, never=True
+        )
         self.trains = self._choice(Trains)
         sites = get_args(AdapterSite)
         self.sites = {site: QCheckBox(SITE_WORDS[site]) for site in sites}
         self.ratio = self._number(0.001, 1, decimals=4, step=0.0625)
+        self.last_blocks = self._whole(_ALL_BLOCKS, 64)
+        self.last_blocks.setSpecialValueText("all")
         self.decoder = QCheckBox("trained too")
         self.n_points = self._whole(1, 10)
         self.policy = self._choice(PromptPolicy)
@@ -68,6 +91,8 @@ class TrainingForm(QWidget):
         self.augmentation = self._choice(AugmentationName)
         self.precision = self._choice(TrainingPrecision)
         self.batch_size = self._whole(1, 64)
+        self.accumulation = self._whole(1, 64)
+        self.checkpointing = self._choice(Checkpointing)
         self.seed = self._whole(0, _LARGEST_SEED)
         for box in (self.decoder, *self.sites.values()):
             box.toggled.connect(self._on_changed)
@@ -76,19 +101,29 @@ class TrainingForm(QWidget):
 
     def config(self) -> TrainingConfig:
         """Return the settings as they stand in the form."""
+        shown = self._config
+        n_blocks = self.last_blocks.value()
         adapter = replace(
-            self._config.adapter,
+            shown.adapter,
             sites=tuple(site for site, box in self.sites.items() if box.isChecked())
-            or self._config.adapter.sites,
-            bottleneck_ratio=self._exact(
-                self.ratio, self._config.adapter.bottleneck_ratio
-            ),
+            or shown.adapter.sites,
+            bottleneck_ratio=self._exact(self.ratio, shown.adapter.bottleneck_ratio),
+            blocks="all" if n_blocks == _ALL_BLOCKS else f"last:{n_blocks}",
         )
+        longest = self._exact(self.max_gradient_norm, shown.max_gradient_norm or _NEVER)
         return replace(
-            self._config,
+            shown,
             adapter=adapter,
             epochs=self.epochs.value(),
-            learning_rate=self._exact(self.learning_rate, self._config.learning_rate),
+            patience=self.patience.value() or None,
+            learning_rate=self._exact(self.learning_rate, shown.learning_rate),
+            decoder_learning_rate=self._exact(
+                self.decoder_learning_rate, shown.decoder_learning_rate
+            ),
+            optimizer=self.optimizer.currentData(),
+            schedule=self.schedule.currentData(),
+            weight_decay=self._exact(self.weight_decay, shown.weight_decay),
+            max_gradient_norm=longest or None,
             trains=self.trains.currentData(),
             mask_decoder=self.decoder.isChecked(),
             n_points=self.n_points.value(),
@@ -97,6 +132,8 @@ class TrainingForm(QWidget):
             augmentation=self.augmentation.currentData(),
             precision=self.precision.currentData(),
             batch_size=self.batch_size.value(),
+            accumulation=self.accumulation.value(),
+            checkpointing=self.checkpointing.currentData(),
             seed=self.seed.value(),
         )
 
@@ -108,10 +145,12 @@ class TrainingForm(QWidget):
         for name, value in shown.items():
             widget = getattr(self, name, None)
             if isinstance(widget, QSpinBox | QDoubleSpinBox):
-                widget.setValue(value)
+                widget.setValue(_NEVER if value is None else value)
             elif isinstance(widget, QComboBox):
                 widget.setCurrentIndex(widget.findData(value))
         self.ratio.setValue(config.adapter.bottleneck_ratio)
+        number = config.adapter.blocks.removeprefix("last:")
+        self.last_blocks.setValue(_ALL_BLOCKS if number == "all" else int(number))
         self.decoder.setChecked(config.mask_decoder)
         for site, box in self.sites.items():
             box.setChecked(site in config.adapter.sites)
@@ -120,7 +159,8 @@ class TrainingForm(QWidget):
 
     def keep_adapter(self, keeps: bool) -> None:
         """Say whether an adapter is continued, whose shape cannot be chosen."""
-        for widget in (*self.sites.values(), self.ratio, self.trains):
+        shape = (*self.sites.values(), self.ratio, self.last_blocks, self.trains)
+        for widget in shape:
             widget.setEnabled(not keeps)
             widget.setToolTip("As in the adapter that is continued" if keeps else "")
 
@@ -139,17 +179,30 @@ class TrainingForm(QWidget):
             sites.addWidget(box)
         rows: tuple[tuple[str, Any, str], ...] = (
             ("Epochs", self.epochs, "How often every image is seen, at most"),
+            ("Patience", self.patience, "Epochs without a better validation"),
             ("Learning rate", self.learning_rate, "Length of the steps"),
+            ("Decoder's rate", self.decoder_learning_rate, "If the decoder is trained"),
+            ("Optimiser", self.optimizer, "How a gradient becomes a step"),
+            ("Schedule", self.schedule, "How the learning rate goes on"),
+            ("Weight decay", self.weight_decay, "Pulls weights towards zero"),
+            ("Clip gradient", self.max_gradient_norm, "A longer one is shortened"),
             ("Trains", self.trains, "Adapters leave the base model as it is"),
             ("Adapters at", sites, "GL-Med-SA has all three sites"),
             ("Bottleneck", self.ratio, "Width of an adapter, of the encoder's width"),
+            ("Last blocks", self.last_blocks, "Only those nearest to the output"),
             ("Mask decoder", self.decoder, "Draws the mask from the encoded image"),
             ("Clicks", self.n_points, "Simulated clicks per lesion"),
             ("Click where", self.policy, "Clicks after the first"),
             ("Loss", self.loss, "What is made small"),
             ("Augmentation", self.augmentation, "Makes more of few images"),
             ("Precision", self.precision, "Automatic takes bf16 where it is faster"),
-            ("Batch size", self.batch_size, "Images per step; halved if memory ends"),
+            ("Batch size", self.batch_size, "Images at once; halved if memory ends"),
+            ("Accumulation", self.accumulation, "Batches per step"),
+            (
+                "Save memory",
+                self.checkpointing,
+                "Compute activations again instead of keeping them; slower",
+            ),
             ("Seed", self.seed, "Equal seeds give equal runs"),
         )
         layout = QFormLayout(self)
@@ -161,16 +214,24 @@ class TrainingForm(QWidget):
             label.setToolTip(tooltip)
             layout.addRow(label, field)
 
-    def _whole(self, low: int, high: int) -> QSpinBox:
+    def _whole(self, low: int, high: int, *, never: bool = False) -> QSpinBox:
         box = QSpinBox()
         box.setRange(low, high)
+        box.setSpecialValueText("never" if never else "")
         box.valueChanged.connect(self._on_changed)
         return box
 
     def _number(
-        self, low: float, high: float, *, decimals: int, step: float
+        self,
+        low: float,
+        high: float,
+        *,
+        decimals: int,
+        step: float,
+        never: bool = False,
     ) -> QDoubleSpinBox:
         box = QDoubleSpinBox()
+        box.setSpecialValueText("never" if never else "")
         box.setDecimals(decimals)
         box.setRange(low, high)
         box.setSingleStep(step)

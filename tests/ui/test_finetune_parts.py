@@ -1,13 +1,16 @@
 """The parts of the Fine-tune dock: curves, settings, table, gallery, words."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 from fake_run import GATE, N_EPOCHS, events
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QSpinBox
 
+from napari_glmedsa.adapters.config import GLMedSAConfig
 from napari_glmedsa.samples import draw_lesion
+from napari_glmedsa.training.config import TrainingConfig
 from napari_glmedsa.training.events import EpochEvent, NoticeEvent, StepEvent
 from napari_glmedsa.training.gallery import GalleryItem
 from napari_glmedsa.training.presets import PRESETS
@@ -87,6 +90,45 @@ def test_a_change_in_the_form_is_told_and_changes_the_settings(qtbot):
     assert config.adapter.sites == ("attn", "block")
 
 
+def test_every_setting_of_a_run_has_a_row(qtbot):
+    other = TrainingConfig(
+        adapter=GLMedSAConfig(sites=("mlp",), bottleneck_ratio=0.5, blocks="last:3"),
+        mask_decoder=True,
+        n_points=2,
+        policy="random",
+        loss="bce",
+        optimizer="adam",
+        schedule="constant",
+        learning_rate=0.5,
+        decoder_learning_rate=0.25,
+        weight_decay=0.125,
+        max_gradient_norm=None,
+        epochs=7,
+        batch_size=3,
+        accumulation=4,
+        patience=None,
+        augmentation="none",
+        precision="fp32",
+        checkpointing="on",
+        seed=5,
+    )
+    form, shown = TrainingForm(PRESETS["standard"].config), TrainingForm(other)
+    qtbot.addWidget(form)
+    qtbot.addWidget(shown)
+    for name, widget in vars(form).items():  # as a hand would copy it
+        if isinstance(widget, QSpinBox | QDoubleSpinBox):
+            widget.setValue(getattr(shown, name).value())
+        elif isinstance(widget, QComboBox):
+            widget.setCurrentIndex(getattr(shown, name).currentIndex())
+    form.decoder.setChecked(True)
+    for site in ("attn", "block"):
+        form.sites[site].setChecked(False)
+    assert form.config() == other
+    assert form.patience.text() == form.max_gradient_norm.text() == "never"
+    rows = form.layout().rowCount()
+    assert rows >= len(fields(TrainingConfig)) - 1  # `adapter` is three of them
+
+
 def test_one_site_of_adapters_always_stays(qtbot):
     form = TrainingForm(PRESETS["gmed-sa"].config)
     qtbot.addWidget(form)
@@ -101,6 +143,7 @@ def test_the_shape_of_an_adapter_that_is_continued_cannot_be_chosen(qtbot):
     form.keep_adapter(True)
     form.epochs.setValue(3)
     assert not form.ratio.isEnabled()
+    assert not form.last_blocks.isEnabled()
     assert not any(box.isEnabled() for box in form.sites.values())
     form.keep_adapter(False)
     assert all(box.isEnabled() for box in form.sites.values())
