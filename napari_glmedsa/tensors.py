@@ -13,6 +13,11 @@ from napari_glmedsa.files import atomic_write
 if TYPE_CHECKING:  # a header is read without torch
     from torch import Tensor
 
+_OTHER_FORMAT = (
+    "{} is not a readable safetensors file; files in other formats, pickles among"
+    " them, are never opened here."
+)
+
 
 @contextmanager
 def open_safetensors(
@@ -29,12 +34,9 @@ def open_safetensors(
         with safe_open(path, framework=framework) as file:
             yield file
     except FileNotFoundError as error:
-        raise CheckpointError(f"There is no file {path}; check the path.") from error
+        raise CheckpointError(_why_not_found(path)) from error
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path.name} is not a readable safetensors file; files in other formats, "
-            "pickles among them, are never opened here."
-        ) from error
+        raise CheckpointError(_OTHER_FORMAT.format(path.name)) from error
 
 
 def read_safetensors(path: Path) -> "dict[str, Tensor]":
@@ -56,3 +58,14 @@ def write_safetensors(
     with atomic_write(path) as partial:
         save_file(dict(tensors), partial, metadata=header)
         partial.chmod(0o644)  # safetensors lets only the owner read
+
+
+def _why_not_found(path: Path) -> str:
+    """Tell why; safetensors says "no such file" of any that it could not open."""
+    try:
+        path.open("rb").close()
+    except FileNotFoundError:
+        return f"There is no file {path}; check the path."
+    except OSError as error:
+        return f"{path} cannot be read ({error.strerror}); check its permissions."
+    return _OTHER_FORMAT.format(path.name)
