@@ -47,8 +47,15 @@ def test_the_core_is_imported_without_napari_and_qt():
         "napari_glmedsa",
         "napari_glmedsa.activation",
         "napari_glmedsa.cli",
+        "napari_glmedsa.model",
+        "napari_glmedsa.project",
+        "napari_glmedsa.recent",
         "napari_glmedsa.registry",
+        "napari_glmedsa.training.config",
+        "napari_glmedsa.training.events",
+        "napari_glmedsa.training.presets",
         "napari_glmedsa.training.run",
+        "napari_glmedsa.training.status",
     ],
 )
 def test_what_opens_quickly_is_imported_without_torch(module):
