@@ -464,3 +464,11 @@ def test_control_c_ends_it_quietly(predict, tmp_path, registry):
     assert process.returncode == 130
     assert "Traceback" not in said
     assert not [path for path in (tmp_path / "many").iterdir() if path.name[0] == "."]
+
+
+@pytest.mark.parametrize("model", ["no_such_model", "sam_tiny+no_such_adapter"])
+def test_a_model_that_is_not_there_leaves_no_folder_behind(predict, tmp_path, model):
+    outcome = predict("a.png", model=model)
+    assert outcome.code == 2
+    assert is_one_sentence(outcome.err)
+    assert not (tmp_path / "out").exists()
