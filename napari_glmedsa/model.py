@@ -1,5 +1,6 @@
 """What a model is called, and what is known about a base before it is loaded."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +45,23 @@ class ModelSpec:
                 f"{text!r} is not a model; write BASE or BASE+ADAPTER."
             )
         return cls(base, adapter or None)
+
+
+_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
+
+
+def is_name(text: str) -> bool:
+    """Tell whether a model can be called so; it becomes the name of a folder."""
+    return _NAME.fullmatch(text) is not None
+
+
+def refuse_odd_name(name: str) -> None:
+    """Raise RegistryError unless `is_name`."""
+    if not is_name(name):
+        raise RegistryError(
+            f"{name!r} cannot be the name of a model; use letters, digits, points, "
+            "dashes and underscores."
+        )
 
 
 DEFAULT_MODEL = ModelSpec("sam_vit_mini", "glmedsa_vit_mini_isic")

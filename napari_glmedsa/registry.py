@@ -1,6 +1,5 @@
 """Base models and adapters under one root folder, and the built-in ones."""
 
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -10,13 +9,15 @@ from typing import TYPE_CHECKING
 
 from napari_glmedsa.adapters.card import AdapterCard, card_header, read_card
 from napari_glmedsa.base import is_whole, write_base
-from napari_glmedsa.errors import (
-    CheckpointError,
-    ModelNotFoundError,
-    RegistryError,
-)
+from napari_glmedsa.errors import CheckpointError, ModelNotFoundError, RegistryError
 from napari_glmedsa.files import sha256_file
-from napari_glmedsa.model import DEFAULT_MODEL, BaseCard, ModelSpec, read_base_card
+from napari_glmedsa.model import (
+    DEFAULT_MODEL,
+    BaseCard,
+    ModelSpec,
+    read_base_card,
+    refuse_odd_name,
+)
 from napari_glmedsa.roots import catalogue, default_root, shared_roots
 from napari_glmedsa.tensors import read_safetensors, write_safetensors
 
@@ -38,7 +39,6 @@ __all__ = [
 ]
 
 _ADAPTER_FILE = "adapter.safetensors"
-_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
 
 
 class ModelRegistry:
@@ -157,11 +157,7 @@ class ModelRegistry:
         """
         card = read_card(path)
         card = replace(card, name=name or card.name)
-        if not _NAME.fullmatch(card.name):
-            raise RegistryError(
-                f"{card.name!r} cannot be the name of a model; use letters, digits, "
-                "points, dashes and underscores."
-            )
+        refuse_odd_name(card.name)
         folder = self.root / "adapters" / card.name
         if card.name in self._folders("adapters", "*"):
             raise RegistryError(
@@ -249,8 +245,8 @@ class ModelRegistry:
             return RegistryError(f"The base model {base} cannot be used: {reason}")
         if base in self._base_cards():
             return ModelNotFoundError(
-                f"{base} is not installed yet; fetch it with glmedsa models download "
-                f"{base}, or under Models in the Segment dock."
+                f"{base} is not installed yet; get it with glmedsa models download "
+                f"{base}, or under Manage in the Segment dock."
             )
         known = ", ".join(c.name for c in self.bases() if c.installed) or "none"
         return ModelNotFoundError(
@@ -274,8 +270,8 @@ class ModelRegistry:
 
     def _folders(self, kind: str, marker: str) -> dict[str, Path]:
         """Return folders that hold `marker`, by name; the user's hides the others."""
-        found = {folder.name: folder for folder in self._all_folders(kind, marker)}
-        return dict(sorted(found.items()))
+        folders = sorted(self._all_folders(kind, marker), key=lambda path: path.name)
+        return {folder.name: folder for folder in folders}
 
     def _all_folders(self, kind: str, marker: str) -> list[Path]:
         found = list((catalogue() / kind).glob(f"*/{marker}"))

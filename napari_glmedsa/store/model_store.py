@@ -12,9 +12,10 @@ from napari_glmedsa.errors import (
     ModelNotFoundError,
     RegistryError,
 )
+from napari_glmedsa.model import is_name
 from napari_glmedsa.store.download import fetch
 from napari_glmedsa.store.folder import BaseFolder
-from napari_glmedsa.store.naming import is_name, plain_name, refuse_name
+from napari_glmedsa.store.naming import plain_name, refuse_name
 from napari_glmedsa.store.official import (
     MODEL_TYPES,
     ModelType,
@@ -111,10 +112,8 @@ class ModelStore:
         ----------
         name
             Of a card in the catalogue, a shared folder or the user's root.
-        report
-            Called often, in this thread.
-        cancelled
-            Asked often; when it says yes, `Cancelled` is raised.
+        report, cancelled
+            Called often, in this thread; a yes of the second raises `Cancelled`.
 
         Raises
         ------
@@ -175,17 +174,14 @@ class ModelStore:
             If it is no official file and `model_type` is missing.
         CheckpointError
             If it is damaged, holds program code, or is not what it is said to be.
-        RegistryError
-            If the name is taken or is none.
-        DownloadError
-            If the disk has no room for it.
+        RegistryError, DownloadError
+            If the name is taken or is none; if the disk has no room for it.
         """
         if not file.is_file():
             raise CheckpointError(f"There is no file {file}; check the path.")
         if model_type is not None and model_type not in MODEL_TYPES:
-            raise CheckpointError(
-                f"{model_type!r} is no type of model; choose {type_choice()}."
-            )
+            what = f"{model_type!r} is no type of model"
+            raise CheckpointError(f"{what}; choose {type_choice()}.")
         official = recognise(file, [*official_cards(), *self.registry.bases()], report)
         if official is None and model_type is None:
             raise TypeUnknownError(file)
@@ -209,10 +205,8 @@ class ModelStore:
         card = self.card(name)
         if card.installed:
             return card
-        raise RegistryError(
-            card.trouble
-            or f"{name} is not installed; fetch it with glmedsa models download {name}."
-        )
+        how = f"fetch it with glmedsa models download {name}"
+        raise RegistryError(card.trouble or f"{name} is not installed; {how}.")
 
     def verify(self, name: str) -> BaseCard:
         """Read all of an installed base again and hold it to its card.

@@ -6,17 +6,11 @@ import re
 from typing import TYPE_CHECKING
 
 from napari_glmedsa.errors import RegistryError
+from napari_glmedsa.model import refuse_odd_name
 from napari_glmedsa.store.recognition import official_cards
 
 if TYPE_CHECKING:
     from napari_glmedsa.model import BaseCard
-
-_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
-
-
-def is_name(text: str) -> bool:
-    """Tell whether a model can be called so."""
-    return _NAME.fullmatch(text) is not None
 
 
 def plain_name(stem: str) -> str:
@@ -34,11 +28,7 @@ def refuse_name(name: str, official: BaseCard | None) -> None:
     official
         The card of the official model that it is, or None.
     """
-    if not is_name(name):
-        raise RegistryError(
-            f"{name!r} cannot be the name of a model; use letters, digits, points, "
-            "dashes and underscores."
-        )
+    refuse_odd_name(name)
     reserved = name in {card.name for card in official_cards()}
     if reserved and (official is None or official.name != name):
         raise RegistryError(

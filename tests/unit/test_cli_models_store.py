@@ -54,6 +54,8 @@ def test_a_checkpoint_taken_in_predicts_as_segment_anything_does(
         photo,
         "--model",
         "mine",
+        "--precision",
+        "fp32",
         "--point",
         "60,40",
         "--output",

@@ -185,7 +185,7 @@ def test_damaged_and_malicious_files_are_refused(store, checkpoint, tmp_path, da
     elif damage == "text":
         data = bytearray(b"<html>not found</html>")
     else:
-        data = bytearray(pickle.dumps(Bomb(witness)))
+        data = bytearray(pickle.dumps(Bomb(witness), protocol=2))
     checkpoint.write_bytes(data)
     with pytest.raises(CheckpointError, match="not a plain weights file"):
         store.add(checkpoint, model_type="other")

@@ -313,7 +313,7 @@ def test_a_malicious_download_is_refused_and_never_run(shop, tmp_path):
     from bomb import Bomb
 
     witness = tmp_path / "witness"
-    evil = pickle.dumps(Bomb(witness))
+    evil = pickle.dumps(Bomb(witness), protocol=2)
     shop.server.content = evil
     card = read_json(shop.folder / "card.json")
     sha256 = hashlib.sha256(evil).hexdigest()
