@@ -17,6 +17,7 @@ from rich.progress import (
 from rich.table import Table
 
 from napari_glmedsa.cli.terminal import remark
+from napari_glmedsa.errors import GLMedSAError
 
 if TYPE_CHECKING:
     from napari_glmedsa.registry import ModelRegistry
@@ -93,9 +94,13 @@ def show_plan(run: "TrainingRun", registry: "ModelRegistry") -> None:
         f"is compared with {plan.compare_with}."
     )
     remark(f"Its folder is {run.folder}.")
-    estimate = estimate_run(
-        registry, plan.start, plan.config, plan.counts, device=plan.device
-    )
+    try:
+        estimate = estimate_run(
+            registry, plan.start, plan.config, plan.counts, device=plan.device
+        )
+    except GLMedSAError:
+        run.cancel()  # or it would wait for ever
+        raise
     remark(estimate.sentence())
 
 

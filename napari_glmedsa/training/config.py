@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self, get_args
 
 from napari_glmedsa.adapters.config import GLMedSAConfig
+from napari_glmedsa.errors import TrainingError
 
 Trains = Literal["adapters", "full"]
 PromptPolicy = Literal["iterative", "random", "mixed"]
@@ -168,6 +169,14 @@ class TrainingConfig:
                 )
             known["adapter"] = GLMedSAConfig.from_json(known["adapter"])
         return cls(**known)
+
+
+def check_blocks(config: TrainingConfig, depth: int) -> None:
+    """Raise TrainingError if an encoder of so many blocks cannot be trained so."""
+    try:
+        config.adapter.block_indices(depth)
+    except ValueError as error:
+        raise TrainingError(str(error)) from error
 
 
 def _check_whole(name: str, value: object, *, least: int) -> None:

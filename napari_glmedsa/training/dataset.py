@@ -19,6 +19,7 @@ from napari_glmedsa.training.draws import generator
 
 Picture = tuple[NDArray[np.uint8], NDArray[Any]]
 _CACHE_BYTES = 2 * 1024**3
+_BYTES_PER_PIXEL = 5  # three colours and a label of 16 bits
 _VALIDATION = 0  # the epoch whose draws choose what is validated on
 
 
@@ -163,6 +164,11 @@ class SegmentationDataset:
             self._cache[key] = picture
             self._cached_bytes += cost
         return picture
+
+
+def cached_bytes(n_images: int, size: int) -> int:
+    """Return what a data set of photographs keeps at most, shrunk to `size`."""
+    return min(_CACHE_BYTES, n_images * size * size * _BYTES_PER_PIXEL)
 
 
 def check_parts(train: SegmentationDataset, val: SegmentationDataset) -> None:

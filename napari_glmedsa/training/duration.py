@@ -50,6 +50,7 @@ def estimate_seconds(
     """
     encode, decode = _forward_seconds(architecture, config, device)
     step = _FULL_STEP if config.trains == "full" else _ADAPTERS_STEP
+    step += config.checkpointing == "on"  # one more way there
     train, val = counts.get("train", 0), counts.get("val", 0)
     learnt = step * encode + _DECODER_STEP * config.n_points * decode
     judged = encode + config.n_points * decode

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from napari_glmedsa.adapters.card import read_card
 from napari_glmedsa.registry import ModelRegistry, ModelSpec
-from napari_glmedsa.training.config import TrainingConfig
+from napari_glmedsa.training.config import TrainingConfig, check_blocks
 
 _GIB = 2**30
 _MINUTE, _HOUR = 60, 3600
@@ -24,12 +24,15 @@ class RunEstimate:
         Memory at the run's peak, and what is free now on the device that computes.
     device
         Where it computes.
+    recomputes
+        Whether activations are computed again because they would not fit.
     """
 
     seconds: float
     needed_bytes: int
     available_bytes: int
     device: str
+    recomputes: bool = False
 
     def sentence(self) -> str:
         """Say it, and what to do if the memory does not suffice."""
@@ -38,6 +41,8 @@ class RunEstimate:
             f"It takes about {in_words(self.seconds)} and {needed:.1f} GB of memory on "
             f"{self.device}, where {free:.1f} GB are free"
         )
+        if self.recomputes:
+            said += ", if activations are computed again instead of kept"
         if self.needed_bytes <= self.available_bytes:
             return f"{said}."
         return f"{said}: close other programs, or choose a smaller batch or base."
@@ -66,8 +71,11 @@ def estimate_run(
     ------
     ModelNotFoundError, CheckpointError, DeviceError
         If the model or the device is not there.
+    TrainingError
+        If more blocks are asked for than it has.
     """
     from napari_glmedsa.inference import SamArchitecture, read_weights, resolve_device
+    from napari_glmedsa.training.dataset import cached_bytes
     from napari_glmedsa.training.duration import estimate_seconds
     from napari_glmedsa.training.memory import (
         available_bytes,
@@ -80,12 +88,25 @@ def estimate_run(
     found = [card.path for card in registry.bases() if card.name == start.base]
     weights = read_weights(found[0] if found else Path(start.base))
     architecture = SamArchitecture.from_state_dict(weights)
+    check_blocks(config, architecture.depth)
     where = resolve_device(device)
+    free = available_bytes(where)
+    needed = estimate_training_bytes(architecture, config, device=where)
+    recomputes = config.checkpointing == "auto" and needed > free
+    if recomputes:  # as the run itself will decide
+        config = replace(config, checkpointing="on")
+        needed = estimate_training_bytes(architecture, config, device=where)
+    if where.type == "cpu":  # photographs wait in the computer's own memory
+        needed += sum(
+            cached_bytes(counts.get(split, 0), architecture.image_size)
+            for split in ("train", "val")
+        )
     return RunEstimate(
         seconds=estimate_seconds(architecture, config, counts, device=where),
-        needed_bytes=estimate_training_bytes(architecture, config, device=where),
-        available_bytes=available_bytes(where),
+        needed_bytes=needed,
+        available_bytes=free,
         device=str(where),
+        recomputes=recomputes,
     )
 
 

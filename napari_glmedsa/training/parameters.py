@@ -15,7 +15,7 @@ from napari_glmedsa.adapters import (
     iter_adapters,
 )
 from napari_glmedsa.errors import TrainingError
-from napari_glmedsa.training.config import TrainingConfig
+from napari_glmedsa.training.config import TrainingConfig, check_blocks
 
 _WARM_UP = 0.05  # share of all steps
 _LAST = 0.01  # share of the learning rate at the end of the cosine
@@ -30,12 +30,14 @@ def select_parameters(sam: Sam, config: TrainingConfig) -> dict[str, nn.Paramete
     Raises
     ------
     TrainingError
-        If a ``"full"`` training would leave adapters behind.
+        If a ``"full"`` training would leave adapters behind, or the encoder has
+        fewer blocks than are asked for.
     """
     encoder = sam.image_encoder
     adapted = any(True for _ in iter_adapters(encoder))
     if config.trains == "adapters":
         if not adapted:
+            check_blocks(config, len(encoder.blocks))
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(config.seed)
                 inject_adapters(encoder, config.adapter)
@@ -114,10 +116,8 @@ def learning_rate_share(config: TrainingConfig, step: int, n_steps: int) -> floa
 def _unfreeze_encoder(sam: Sam, config: TrainingConfig) -> None:
     sam.requires_grad_(False)
     encoder = sam.image_encoder
-    try:
-        indices = config.adapter.block_indices(len(encoder.blocks))
-    except ValueError as error:
-        raise TrainingError(str(error)) from error
+    check_blocks(config, len(encoder.blocks))
+    indices = config.adapter.block_indices(len(encoder.blocks))
     if config.adapter.blocks == "all":
         encoder.requires_grad_(True)
     encoder.neck.requires_grad_(True)

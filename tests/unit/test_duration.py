@@ -41,5 +41,11 @@ def test_the_whole_encoder_takes_longer_than_adapters():
     assert estimate(replace(CONFIG, trains="full")) > estimate()
 
 
+@pytest.mark.usefixtures("_steady")
+def test_computing_activations_again_takes_a_forward_pass_per_image_and_epoch():
+    spared = estimate(replace(CONFIG, checkpointing="on"))
+    assert spared == pytest.approx(estimate() + 2 * 10)
+
+
 def test_the_computer_is_measured():
     assert estimate() > 0

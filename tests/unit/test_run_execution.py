@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from tiny import TINY, randomise
 
 from napari_glmedsa.activation import ActiveModel
-from napari_glmedsa.adapters import read_card
+from napari_glmedsa.adapters import GLMedSAConfig, read_card
 from napari_glmedsa.adapters.checkpoint import has_decoder
 from napari_glmedsa.errors import TrainingError
 from napari_glmedsa.files import atomic_write, read_json, sha256_file, write_json
@@ -358,6 +358,13 @@ def test_a_base_that_was_exchanged_is_refused(project, registry):
     other = randomise(build_sam(TINY), seed=7)
     write_base(registry.root / "base" / "sam_tiny", other.state_dict())
     fails(run, registry, "not the one that this run began with")
+
+
+@pytest.mark.parametrize("trains", ["adapters", "full"])
+def test_more_blocks_than_the_base_has_is_one_sentence(project, registry, trains):
+    shape = GLMedSAConfig(blocks="last:99")
+    config = replace(TINY_CONFIG, adapter=shape, trains=trains)
+    fails(new_run(project, registry, config=config), registry, "has 3 blocks only")
 
 
 def test_one_image_alone_is_one_sentence(tmp_path, registry):
