@@ -1,6 +1,13 @@
-"""How the threads of one computation wait for one another."""
+"""The threads of one computation: how many, and how they wait for one another."""
 
 import os
+
+
+def cpu_cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # containers often have fewer than the CPU
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def wait_without_spinning() -> None:

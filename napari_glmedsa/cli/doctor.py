@@ -16,7 +16,6 @@ from rich.table import Table
 from napari_glmedsa import __version__
 from napari_glmedsa.cli.machine import (
     INSTALL_ALL,
-    cpu_cores,
     has_display,
     installed_version,
     memory_bytes,
@@ -25,6 +24,7 @@ from napari_glmedsa.cli.machine import (
     required_packages,
 )
 from napari_glmedsa.errors import GLMedSAError
+from napari_glmedsa.waiting import cpu_cores
 
 if TYPE_CHECKING:
     from napari_glmedsa.registry import ModelRegistry

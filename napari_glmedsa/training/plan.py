@@ -1,6 +1,5 @@
 """What a run is about to do, fixed when it is made and never changed afterwards."""
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -21,6 +20,7 @@ from napari_glmedsa.files import read_json, sha256_file, write_json
 from napari_glmedsa.project import AnnotationProject, Split
 from napari_glmedsa.registry import ModelRegistry, ModelSpec
 from napari_glmedsa.training.config import TrainingConfig
+from napari_glmedsa.waiting import cpu_cores
 
 Activation = Literal["by_gate", "never"]
 
@@ -75,7 +75,7 @@ class RunPlan:
     parent_sha256: str = ""
     activation: Activation = "by_gate"
     checkpoint_seconds: float = 60.0
-    threads: int = field(default_factory=lambda: _cores())
+    threads: int = field(default_factory=lambda: cpu_cores())
     created: str = field(
         default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds")
     )
@@ -219,12 +219,6 @@ def _base_sha256(registry: ModelRegistry, base: str) -> str:
 def _plain(name: str) -> str:
     """Return a name that is a folder name on every system."""
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:40] or "adapter"
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # containers often have fewer than the CPU
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _versions() -> dict[str, str]:
