@@ -1,10 +1,8 @@
 """`glmedsa train`: teach a model the masks of a project, here or in its own process."""
 
-import json
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +11,7 @@ import typer
 
 from napari_glmedsa.cli.inputs import DeviceOption, model_spec
 from napari_glmedsa.cli.run_display import show_gate, show_plan, showing
+from napari_glmedsa.cli.settings import configure
 from napari_glmedsa.cli.terminal import remark
 from napari_glmedsa.errors import GLMedSAError, TrainingError
 
@@ -109,6 +108,12 @@ def train(
         if run_folder is not None:
             return _open(run_folder)
         if resume is not None:
+            changes = (epochs, start, compare_with, name, setting, seed)
+            if preset != "standard" or any(x is not None for x in changes):
+                raise TrainingError(
+                    "--resume goes on with the settings that the run began with; leave "
+                    "the other options out, or start a new run."
+                )
             return _resumed(resume, project)
         return _create(
             registry,
@@ -128,56 +133,6 @@ def train(
         return
     show_plan(run, registry)
     _execute(run, registry)
-
-
-def configure(
-    preset: str,
-    settings: Sequence[str],
-    *,
-    epochs: int | None = None,
-    seed: int | None = None,
-) -> "TrainingConfig":
-    """Return a preset's configuration with the changes of the command line.
-
-    Raises
-    ------
-    TrainingError
-        If there is no such preset or setting, or its value has no meaning.
-    """
-    from napari_glmedsa.training.config import TrainingConfig
-    from napari_glmedsa.training.presets import PRESETS
-
-    if preset not in PRESETS:
-        raise TrainingError(
-            f"There is no preset {preset!r}; choose one of {', '.join(PRESETS)}."
-        )
-    values = PRESETS[preset].config.to_json()
-    for text in settings:
-        key, equals, value = text.partition("=")
-        where, _, leaf = key.rpartition(".")
-        branch = values if not where else values.get(where)
-        if not equals or not isinstance(branch, dict) or leaf not in branch:
-            known = ", ".join(field.name for field in fields(TrainingConfig))
-            raise TrainingError(
-                f"--set {text} is not KEY=VALUE with a known key; keys are: {known}, "
-                "and adapter.sites and the like."
-            )
-        branch[leaf] = _value(value)
-    for key, number in (("epochs", epochs), ("seed", seed)):
-        if number is not None:
-            values[key] = number
-    try:
-        return TrainingConfig.from_json(values)
-    except (ValueError, TypeError) as error:
-        raise TrainingError(str(error)) from error
-
-
-def _value(text: str) -> Any:
-    """Read a number, true, false, null or a list; anything else is a word."""
-    try:
-        return json.loads({"none": "null"}.get(text.lower(), text))
-    except ValueError:
-        return text.split(",") if "," in text else text
 
 
 def _open(folder: Path) -> "TrainingRun":

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from command import Outcome, glmedsa, is_one_sentence
-from runs import curve, drawn_project, weights
+from runs import curve, drawn_project, new_run, weights
 
 from napari_glmedsa.activation import ActiveModel
-from napari_glmedsa.cli.train import NOT_FINISHED, configure, starting_model
+from napari_glmedsa.cli.settings import configure
+from napari_glmedsa.cli.train import NOT_FINISHED, starting_model
 from napari_glmedsa.errors import TrainingError
 from napari_glmedsa.project import AnnotationProject
 from napari_glmedsa.registry import ModelRegistry, ModelSpec
@@ -31,7 +32,7 @@ def project(tmp_path: Path) -> AnnotationProject:
 def train(project, registry: ModelRegistry, monkeypatch, capsys):
     """Runs train with the tiny registry as the user's, on one thread."""
     monkeypatch.setenv("NAPARI_GLMEDSA_HOME", str(registry.root))
-    monkeypatch.setattr("napari_glmedsa.training.plan._cores", lambda: 1)
+    monkeypatch.setattr("napari_glmedsa.training.plan.cpu_cores", lambda: 1)
     threads = torch.get_num_threads()
 
     def run(*arguments: object) -> Outcome:
@@ -124,6 +125,24 @@ def test_mistakes_are_one_sentence(train, project, tmp_path):
         assert (outcome.code, outcome.out) == (2, ""), arguments
         assert is_one_sentence(outcome.err), outcome.err
     assert TrainingRun.runs(project) == []
+
+
+@pytest.mark.parametrize("more", [("--epochs", 3), ("--preset", "quick")], ids=str)
+def test_a_resumed_run_keeps_its_settings_and_says_so(train, project, registry, more):
+    run = new_run(project, registry)
+    outcome = train("--resume", run.folder, *more)
+    assert outcome.code == 2
+    assert is_one_sentence(outcome.err)
+    assert "settings that the run began with" in outcome.err
+    assert run.status().state == "queued"
+
+
+def test_a_run_that_cannot_be_estimated_does_not_wait_for_ever(train, project):
+    done = train(project.root, "--set", "adapter.blocks=last:99", "--start", "sam_tiny")
+    assert done.code == 2
+    assert "blocks only" in done.err
+    (run,) = TrainingRun.runs(project)
+    assert run.status().state == "cancelled"
 
 
 def test_a_failed_run_is_one_sentence_and_its_traceback_is_in_the_log(train, project):
