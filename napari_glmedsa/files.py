@@ -3,6 +3,8 @@
 import errno
 import hashlib
 import json
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _CHUNK = 1 << 20
+_PATIENCE, _BREATH = 2.0, 0.01  # seconds
 
 
 @contextmanager
@@ -30,9 +33,26 @@ def atomic_write(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{uuid4().hex}.partial")
     try:
         yield partial
-        partial.replace(path)
+        _replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _replace(partial: Path, path: Path) -> None:
+    """Move a file to its place, even if it is being read there just now."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            partial.replace(path)
+            return
+        except PermissionError:  # what Windows says while anybody has it open
+            if not _is_windows() or time.monotonic() > deadline:
+                raise
+        time.sleep(_BREATH)
+
+
+def _is_windows() -> bool:
+    return sys.platform == "win32"
 
 
 def read_json(path: Path) -> Any:

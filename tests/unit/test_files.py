@@ -3,10 +3,12 @@
 import hashlib
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from napari_glmedsa import files
 from napari_glmedsa.files import (
     atomic_write,
     read_json,
@@ -56,3 +58,30 @@ def test_hashes_name_the_content(tmp_path):
     assert sha256_array(array) == sha256_array(np.asfortranarray(array))
     others = [array.reshape(4, 3), array.astype(np.int64), array + 1]
     assert len({sha256_array(a) for a in (array, *others)}) == 4
+
+
+def test_on_windows_a_file_that_is_being_read_is_replaced_a_little_later(
+    tmp_path, monkeypatch
+):
+    path, refusals, replace = tmp_path / "status.json", [1, 2, 3], Path.replace
+
+    def busy(partial, target):
+        if refusals:
+            refusals.pop()
+            raise PermissionError(13, "Access is denied")
+        return replace(partial, target)
+
+    monkeypatch.setattr(Path, "replace", busy)
+    monkeypatch.setattr(files, "_is_windows", lambda: True)
+    write_json(path, {"epoch": 1})
+    assert read_json(path) == {"epoch": 1}
+    refusals.extend(range(10_000))
+    monkeypatch.setattr(files, "_PATIENCE", 0.0)
+    with pytest.raises(PermissionError):
+        write_json(path, {"epoch": 2})
+    assert read_json(path) == {"epoch": 1}
+    assert list(tmp_path.iterdir()) == [path]
+    monkeypatch.setattr(files, "_is_windows", lambda: False)
+    refusals[:] = [1]
+    with pytest.raises(PermissionError):  # elsewhere it means what it says
+        write_json(path, {"epoch": 2})
