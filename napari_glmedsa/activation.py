@@ -1,5 +1,6 @@
 """Which model answers clicks: the active one, and those that were active before."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from napari_glmedsa.errors import ModelNotFoundError, RegistryError
@@ -48,11 +49,12 @@ class ActiveModel:
         RegistryError
             If the choice cannot be written.
         """
-        if not self._is_usable(spec):
-            known = ", ".join(map(str, self._registry.specs())) or "none"
+        known = self._registry.specs()
+        if not self._is_usable(spec, known):
+            names = ", ".join(map(str, known)) or "none"
             raise ModelNotFoundError(
                 f"{spec} cannot be activated because it is not installed or does not "
-                f"fit together; choose one of: {known}."
+                f"fit together; choose one of: {names}."
             )
         self._write([*self._usable(), spec])
 
@@ -76,13 +78,14 @@ class ActiveModel:
     def _usable(self) -> list[ModelSpec]:
         """Return the history, oldest first, without gaps and repetitions."""
         usable = [DEFAULT_MODEL]
+        known = self._registry.specs()  # which opens every adapter, so once
         for spec in self._read():
-            if spec != usable[-1] and self._is_usable(spec):
+            if spec != usable[-1] and self._is_usable(spec, known):
                 usable.append(spec)
         return usable
 
-    def _is_usable(self, spec: ModelSpec) -> bool:
-        if spec in self._registry.specs():
+    def _is_usable(self, spec: ModelSpec, known: Collection[ModelSpec]) -> bool:
+        if spec in known:
             return True
         installed = {card.name for card in self._registry.bases() if card.installed}
         adapter_is_file = spec.adapter is not None and Path(spec.adapter).is_file()

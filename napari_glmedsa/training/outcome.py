@@ -58,7 +58,7 @@ class Outcome:
         path = registry.adapter_path(parent) if parent else None
         has_own = path is not None and has_decoder(path)
         self._keeps_decoder = self.plan.config.trains_decoder or has_own
-        self._before: Predictor | None = None
+        self._before: tuple[Predictor, ModelSpec] | None = None
 
     def save(self, result: GateResult | None = None) -> None:
         """Write the model's weights into the run's folder, as the best so far."""
@@ -182,13 +182,16 @@ class Outcome:
 
     def _old_model(self) -> tuple[Predictor, ModelSpec]:
         """Load the model to compare with; the bare base if it is gone meanwhile."""
+        if self._before is not None:
+            return self._before
         spec = self.plan.compare_with
         try:
             predictor = self.registry.load(spec, device=self.trainer.device)
         except GLMedSAError:
             spec = ModelSpec(self.plan.start.base)
             predictor = self.registry.load(spec, device=self.trainer.device)
-        return predictor, spec
+        self._before = predictor, spec
+        return self._before
 
     def _new_model(self, *, like: Predictor) -> Predictor:
         return Predictor(
