@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
 
     from napari_glmedsa.inference import (
+        EmbeddingCache,
         ImageEmbedding,
         MaskPrediction,
         Predictor,
@@ -71,6 +72,9 @@ class SegmentationSession:
         Where models come from.
     jobs : JobQueue
         The worker, made with `JOB_CHAIN`. The session closes it.
+    cache : EmbeddingCache, optional
+        Where embeddings are kept, so that going back to an image takes no time. Only
+        the worker uses it.
     """
 
     embedding_progress = Signal(int, int)
@@ -82,9 +86,15 @@ class SegmentationSession:
     failed = Signal(Exception)
     state_changed = Signal(SessionState)
 
-    def __init__(self, registry: ModelLoader, jobs: JobQueue) -> None:
+    def __init__(
+        self,
+        registry: ModelLoader,
+        jobs: JobQueue,
+        cache: EmbeddingCache | None = None,
+    ) -> None:
         self._registry = registry
         self._jobs = jobs
+        self._cache = cache
         # Reentrant, because a receiver of a signal may call the session back.
         self._lock = threading.RLock()
         self._state = SessionState.EMPTY
@@ -212,8 +222,12 @@ class SegmentationSession:
             started = time.perf_counter()
             rgb = to_rgb_uint8(image)
             job.raise_if_cancelled()
-            embedding = predictor.encode(rgb, on_block=on_block)
-            logger.info("embedding %.1f s", time.perf_counter() - started)
+            key = predictor.embedding_key(rgb)
+            known = self._cache and self._cache.get(key, device=predictor.device)
+            job.raise_if_cancelled()
+            embedding = known or predictor.encode(rgb, key=key, on_block=on_block)
+            how, seconds = "found" if known else "made", time.perf_counter() - started
+            logger.info("embedding %s in %.2f s", how, seconds)
             return embedding
 
         self._set_state(SessionState.ENCODING)
@@ -223,6 +237,18 @@ class SegmentationSession:
         self._embedding = embedding
         self.embedding_ready.emit(embedding)
         self._decode_if_possible()
+        self._keep(embedding)
+
+    def _keep(self, embedding: ImageEmbedding) -> None:
+        """Cache an embedding after the clicks that wait for it are answered."""
+        cache = self._cache
+        if cache is not None and embedding.key not in cache:
+            self._jobs.submit(
+                f"keep {embedding.key}",
+                lambda _: cache.put(embedding),
+                on_done=lambda _: None,
+                on_error=self._on_failed,
+            )
 
     def _decode_if_possible(self) -> None:
         predictor, embedding, prompts = self._predictor, self._embedding, self._prompts

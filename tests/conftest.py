@@ -21,6 +21,14 @@ from napari_glmedsa.registry import ModelRegistry, write_base
 from napari_glmedsa.samples import LesionSample, draw_lesion
 
 
+@pytest.fixture(autouse=True)
+def _cache_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep every test out of the user's cache, and out of those of other tests."""
+    monkeypatch.setenv(
+        "NAPARI_GLMEDSA_CACHE", str(tmp_path.with_name(f"{tmp_path.name}-cache"))
+    )
+
+
 @pytest.fixture
 def tiny_sam() -> Sam:
     """Real segment_anything classes at 64 px with seeded random weights."""

@@ -3,12 +3,14 @@ from .attention import fuse_attention, unfuse_attention
 from .decode import decode_masks
 from .device import available_devices, resolve_device, resolve_precision
 from .embedding import ImageEmbedding
+from .embedding_cache import EmbeddingCache, default_cache_folder
 from .predictor import MaskPrediction, Predictor
 from .preprocess import to_rgb_uint8
 from .prompts import Prompts
 from .weights import read_weights
 
 __all__ = [
+    "EmbeddingCache",
     "ImageEmbedding",
     "MaskPrediction",
     "Predictor",
@@ -17,6 +19,7 @@ __all__ = [
     "available_devices",
     "build_sam",
     "decode_masks",
+    "default_cache_folder",
     "fuse_attention",
     "read_weights",
     "resize_sam",

@@ -18,7 +18,8 @@ class ImageEmbedding:
     input_size
         (H, W) after resizing the longest side, before padding.
     key
-        Names the pixels and the model that made it; equal keys, equal features.
+        Names the pixels and the model that made it; equal keys, equal features, up
+        to the float16 that a cache on disk rounds to.
     """
 
     features: Tensor

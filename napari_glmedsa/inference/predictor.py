@@ -15,14 +15,15 @@ from torch import Tensor
 from napari_glmedsa.errors import DeviceError, PromptError
 from napari_glmedsa.files import sha256_array
 from napari_glmedsa.inference.attention import fuse_attention
-from napari_glmedsa.inference.decode import decode_masks
 from napari_glmedsa.inference.device import (
     Precision,
     PrecisionChoice,
     resolve_precision,
 )
 from napari_glmedsa.inference.embedding import ImageEmbedding
-from napari_glmedsa.inference.preprocess import model_input
+from napari_glmedsa.inference.full_size import Box, full_size_mask
+from napari_glmedsa.inference.prepared_decoder import PreparedDecoder
+from napari_glmedsa.inference.preprocess import input_resize, model_input
 from napari_glmedsa.inference.prompts import Prompts
 
 BlockCallback = Callable[[int, int], None]
@@ -46,6 +47,9 @@ class MaskPrediction:
         What was asked.
     embedding_key
         Which image and model answered, so that a late answer can be dropped.
+    box
+        Rows and columns outside of which the mask is False, both empty where it is
+        so everywhere; None if unknown.
     """
 
     mask: NDArray[np.bool_]
@@ -53,6 +57,7 @@ class MaskPrediction:
     iou_prediction: float
     prompts: Prompts
     embedding_key: str
+    box: Box | None = None
 
 
 class Predictor:
@@ -86,6 +91,9 @@ class Predictor:
         fuse_attention(sam.image_encoder)
         self.fingerprint = fingerprint
         self.multimask_output = multimask_output
+        # Of the image that was clicked last: going back to another costs little more
+        # than a click, and many images are not held twice.
+        self._prepared: tuple[ImageEmbedding, PreparedDecoder] | None = None
 
     @property
     def device(self) -> torch.device:
@@ -98,9 +106,25 @@ class Predictor:
         """Number of ViT blocks, the steps of `encode`."""
         return len(self.sam.image_encoder.blocks)
 
+    def embedding_key(self, image: NDArray[np.uint8]) -> str:
+        """Return what names the embedding of an image: its pixels and all of the model.
+
+        Parameters
+        ----------
+        image
+            (H, W, 3) uint8 RGB.
+        """
+        size = self.sam.image_encoder.img_size
+        model = f"{self.fingerprint}|{input_resize(self.sam)} {size}|{self.precision}"
+        return hashlib.sha256(f"{sha256_array(image)}|{model}".encode()).hexdigest()
+
     @torch.inference_mode()
     def encode(
-        self, image: NDArray[np.uint8], *, on_block: BlockCallback | None = None
+        self,
+        image: NDArray[np.uint8],
+        *,
+        key: str | None = None,
+        on_block: BlockCallback | None = None,
     ) -> ImageEmbedding:
         """Run the image encoder.
 
@@ -108,6 +132,8 @@ class Predictor:
         ----------
         image
             (H, W, 3) uint8 RGB.
+        key
+            Its `embedding_key`, if that is known already.
         on_block
             Called as ``on_block(done, depth)`` after every ViT block, in this
             thread; what it raises (`Cancelled`, say) ends the encoding.
@@ -117,9 +143,7 @@ class Predictor:
         DeviceError
             If memory runs out.
         """
-        key = hashlib.sha256(
-            f"{sha256_array(image)}|{self.fingerprint}|{self.precision}".encode()
-        ).hexdigest()
+        key = key or self.embedding_key(image)
         with _clear_memory_errors(), self._report_blocks(on_block), self._autocast():
             tensor, input_size = model_input(self.sam, image)
             features = self.sam.image_encoder(tensor).float()
@@ -141,25 +165,39 @@ class Predictor:
             raise PromptError("There is nothing to segment yet: click on the lesion.")
         prompts.check_inside(embedding.original_size)
         with _clear_memory_errors():
-            logits, iou_predictions = decode_masks(
-                self.sam,
-                embedding.features,
+            logits, iou_predictions = self._decoder(embedding).decode(
                 **self._prompt_tensors(embedding, prompts),
                 multimask_output=self.multimask_output,
             )
             best = int(iou_predictions[0].argmax())
             low_res_logits = logits[:, best : best + 1]
-            full = self.sam.postprocess_masks(
-                low_res_logits, embedding.input_size, embedding.original_size
+            mask, box = full_size_mask(
+                low_res_logits[0, 0],
+                image_size=self.sam.image_encoder.img_size,
+                input_size=embedding.input_size,
+                original_size=embedding.original_size,
             )
-            mask = (full[0, 0] > self.sam.mask_threshold).cpu().numpy()
         return MaskPrediction(
             mask=mask,
             low_res_logits=low_res_logits,
             iou_prediction=float(iou_predictions[0, best]),
             prompts=prompts,
             embedding_key=embedding.key,
+            box=box,
         )
+
+    @torch.inference_mode()
+    def prepare(self, embedding: ImageEmbedding) -> None:
+        """Do now what the first click on an image would otherwise wait for."""
+        with _clear_memory_errors():
+            self._decoder(embedding)
+
+    def _decoder(self, embedding: ImageEmbedding) -> PreparedDecoder:
+        prepared = self._prepared
+        if prepared is None or prepared[0] is not embedding:
+            decoder = PreparedDecoder(self.sam, embedding.features)
+            self._prepared = prepared = embedding, decoder
+        return prepared[1]
 
     def _prompt_tensors(
         self, embedding: ImageEmbedding, prompts: Prompts

@@ -11,6 +11,7 @@ from magicgui.widgets import Container, Widget
 from napari.utils.notifications import show_error, show_warning
 
 from napari_glmedsa.errors import GLMedSAError, PromptError
+from napari_glmedsa.inference import EmbeddingCache, default_cache_folder
 from napari_glmedsa.jobs import JobQueue
 from napari_glmedsa.recent import RecentProjects
 from napari_glmedsa.registry import ModelRegistry, default_root
@@ -63,7 +64,8 @@ class SegmentWidget(Container[Widget]):
         self._main_thread = MainThread(self.native)
         self._jobs = JobQueue(JOB_CHAIN)
         self._project_jobs = JobQueue()  # a photograph takes seconds: no click waits
-        self.session = SegmentationSession(registry, self._jobs)
+        cache = EmbeddingCache(default_cache_folder())
+        self.session = SegmentationSession(registry, self._jobs, cache)
         # The first job imports torch, while the user still looks for the photograph.
         offer = partial(forms.offer_devices, form.device)
         self._in_background("devices", forms.find_devices, offer)

@@ -52,7 +52,7 @@ def middle(mask) -> tuple[float, float]:
 
 def answer_of(registry, spec, lesion):
     """Predict the plain way what a click in the middle of a lesion gives."""
-    predictor = registry.load(spec, device="cpu")
+    predictor = registry.load(spec, device="cpu", precision="auto")
     where = np.array([middle(lesion.mask)[::-1]])
     embedding = predictor.encode(lesion.image)
     return predictor.predict(embedding, Prompts(where, np.array([1]))).mask

@@ -2,7 +2,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import dask.array
 import numpy as np
@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from napari_glmedsa.errors import ImageFormatError, ModelNotFoundError, PromptError
-from napari_glmedsa.inference import Predictor, Prompts
+from napari_glmedsa.evaluation import iou
+from napari_glmedsa.inference import EmbeddingCache, Predictor, Prompts
 from napari_glmedsa.jobs import JobQueue
 from napari_glmedsa.registry import ModelSpec
 from napari_glmedsa.session import JOB_CHAIN, SegmentationSession, SessionState
@@ -359,6 +360,58 @@ def test_a_receiver_may_call_the_session_back(session, said, image):
     session.set_image(image)
     wait_until(lambda: said.masks)
     assert said.masks[-1].prompts is ONE_CLICK
+
+
+@pytest.fixture
+def cached(models, tmp_path) -> Iterator[Callable[[], Recorder]]:
+    """Opens sessions one after the other that share a cache on disk."""
+    sessions = []
+
+    def open_session() -> Recorder:
+        cache = EmbeddingCache(tmp_path / "cache")
+        sessions.append(SegmentationSession(models, JobQueue(JOB_CHAIN), cache))
+        said = Recorder(sessions[-1])
+        said.session.set_model(TINY, device="cpu")
+        return said
+
+    yield open_session
+    for session in sessions:
+        session.close()
+
+
+def test_going_back_to_an_image_encodes_nothing(cached, image, expected):
+    said = cached()
+    for pixels in (image, np.flip(image, 0).copy(), image):
+        said.session.set_image(pixels)
+        said.session.set_prompts(ONE_CLICK)
+        count = len(said.masks)
+        wait_until(lambda count=count: len(said.masks) > count)
+    assert len(said.embeddings) == 3
+    assert len(said.progress) == 2 * 3  # blocks of two encodings
+    assert np.array_equal(said.masks[2].mask, expected(ONE_CLICK))
+
+
+def test_after_a_restart_nothing_is_encoded_again(cached, tmp_path, image, expected):
+    said = cached()
+    said.session.set_image(image)
+    wait_until(lambda: list(tmp_path.glob("cache/*.safetensors")))
+    said.session.close()
+    said = cached()
+    said.session.set_image(image)
+    said.session.set_prompts(ONE_CLICK)
+    wait_until(lambda: said.masks)
+    assert said.progress == []
+    assert iou(said.masks[0].mask, expected(ONE_CLICK)) > 0.99
+
+
+def test_another_model_does_not_take_the_embedding_of_the_first(cached, image):
+    said = cached()
+    said.session.set_image(image)
+    wait_until(lambda: said.embeddings)
+    said.session.set_model(OTHER, device="cpu")
+    wait_until(lambda: len(said.embeddings) == 2)
+    assert len(said.progress) == 2 * 3
+    assert said.embeddings[0].key != said.embeddings[1].key
 
 
 def test_importing_the_session_imports_neither_torch_nor_napari():
