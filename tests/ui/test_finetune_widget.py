@@ -1,10 +1,12 @@
 """The Fine-tune dock in a viewer, over runs that nobody trains."""
 
+import errno
 import json
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +14,7 @@ from fake_run import GATE, N_EPOCHS, SIZE, events, finish, say, tell
 from fake_run import start_run as fake_start
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QApplication, QFileDialog, QLabel
-from runs import drawn_project
+from runs import drawn_project, new_run
 from segmenting import LONG
 
 from napari_glmedsa.activation import ActiveModel
@@ -295,6 +297,48 @@ def test_a_run_that_cannot_be_launched_says_why_and_does_not_wait_for_ever(
     wait(lambda: widget.form.setup.start_button.enabled)
 
 
+def test_a_run_that_was_made_and_never_started_can_be_started(
+    dock, project, registry, wait
+):
+    run = new_run(project, registry)
+    widget = dock.open()
+    wait(lambda: widget.look.run is not None)
+    form = widget.form.run
+    assert "has not begun" in form.state.value
+    assert (form.pause_button.enabled, form.cancel_button.enabled) == (False, True)
+    form.resume_button.native.click()
+    wait(lambda: [run.folder for run in dock.launched] == [run.folder])
+
+
+def test_a_run_that_died_before_its_first_word_shows_what_its_log_says(running, wait):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    born = ProcessId.of(gone.pid).born
+    gone.wait()
+    running.run.log_path.write_text("ImportError: No module named accelerate\n")
+    say(running.run, state="queued", pid=gone.pid, born=born)
+    wait(lambda: "No module named accelerate" in running.form.state.value)
+
+
+def test_a_project_that_cannot_be_written_is_shown_and_refuses_to_train(
+    widget, project, wait, messages, monkeypatch
+):
+    original = Path.mkdir
+
+    def refuse(path, *args, **kwargs):
+        if path.is_relative_to(project.root):
+            raise PermissionError(errno.EROFS, "Read-only file system", str(path))
+        original(path, *args, **kwargs)
+
+    project.assign_splits()
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    assert "6 annotated images" in widget.form.images.value
+    widget.form.setup.start_button.native.click()
+    wait(lambda: "Read-only file system" in widget.form.problem.value)
+    assert any("Read-only file system" in message for message in messages())
+    assert TrainingRun.runs(project) == []
+    wait(lambda: widget.form.setup.start_button.enabled)
+
+
 def test_a_finished_run_shows_table_gallery_and_verdict(running, wait):
     finish(running.run, ADAPTED)
     wait(lambda: running.form.table.rows)
@@ -322,10 +366,8 @@ def test_reveal_opens_the_run_s_folder(running, monkeypatch):
     assert [url.toLocalFile() for url in opened] == [str(running.run.folder)]
 
 
-def test_several_runs_in_one_session_are_listed_newest_first(
-    widget, dock, project, wait
-):
-    for number in range(1, 4):
+def test_ten_runs_in_one_session_are_listed_newest_first(widget, dock, project, wait):
+    for number in range(1, 11):
         widget.form.show_page(SETUP)
         wait(lambda: widget.form.setup.start_button.enabled)
         widget.form.setup.start_button.native.click()
@@ -334,8 +376,8 @@ def test_several_runs_in_one_session_are_listed_newest_first(
         wait(lambda r=run: widget.look.run and widget.look.run.folder == r.folder)
         finish(run, ADAPTED)
         wait(lambda: widget.look.run.status.state == "finished")
-    wait(lambda: len(widget.form.run.runs.choices) == 3)
-    assert widget.form.pages.tabText(RUNS) == "Runs (3)"
+    wait(lambda: len(widget.form.run.runs.choices) == 10)
+    assert widget.form.pages.tabText(RUNS) == "Runs (10)"
     newest_first = [run.folder for run in TrainingRun.runs(project)]
     assert list(widget.form.run.runs.choices) == newest_first
     widget.form.run.runs.value = newest_first[-1]
