@@ -74,6 +74,30 @@ def decode_masks(
     return _decode(sam.mask_decoder, sam, features, sparse, dense, multimask_output)
 
 
+def mask_weights(
+    decoder: MaskDecoder, queries: Tensor, multimask_output: bool
+) -> Tensor:
+    """Return what the masks are sums of upscaled channels with.
+
+    Parameters
+    ----------
+    decoder
+        Only its hypernetworks are used.
+    queries
+        (N, T, C), the output tokens after the transformer, then the prompts'.
+    multimask_output
+        Three masks instead of one.
+
+    Returns
+    -------
+    Tensor
+        (N, 1 or 3, C / 8).
+    """
+    chosen = range(1, decoder.num_mask_tokens) if multimask_output else (0,)
+    hypernetworks = decoder.output_hypernetworks_mlps
+    return torch.stack([hypernetworks[i](queries[:, 1 + i]) for i in chosen], dim=1)
+
+
 def _decode(
     decoder: MaskDecoder,
     sam: Sam,
@@ -95,14 +119,6 @@ def _decode(
     queries, keys = decoder.transformer(features + dense, image_pe, tokens)
     grid = keys.transpose(1, 2).reshape(n_prompts, channels, height, width)
     upscaled = decoder.output_upscaling(grid)
-    mask_tokens = queries[:, 1 : 1 + decoder.num_mask_tokens]
-    weights = torch.stack(
-        [
-            mlp(mask_tokens[:, index])
-            for index, mlp in enumerate(decoder.output_hypernetworks_mlps)
-            if index in range(decoder.num_mask_tokens)[chosen]
-        ],
-        dim=1,
-    )
+    weights = mask_weights(decoder, queries, multimask_output)
     low_res_logits = (weights @ upscaled.flatten(2)).unflatten(2, upscaled.shape[2:])
     return low_res_logits, decoder.iou_prediction_head(queries[:, 0])[:, chosen]
