@@ -1,0 +1,263 @@
+"""One click: decode, mask at full size, Labels update, and all of it in a window.
+
+Stock SAM and this package answer in turn from the same embedding, click after click.
+The window needs a display; ``--no-window`` does without.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from measuring import machine
+from segment_anything import SamPredictor
+
+from models import ARCHITECTURES, random_sam
+from napari_glmedsa.inference import Predictor, Prompts
+from napari_glmedsa.inference.full_size import full_size_mask
+from napari_glmedsa.inference.prepared_decoder import PreparedDecoder
+from napari_glmedsa.registry import ModelRegistry, ModelSpec
+from napari_glmedsa.samples import draw_lesion
+
+SIZES = {1: (816, 1224), 4: (1632, 2448), 24: (4000, 6000), 50: (5776, 8664)}
+BUILT_IN = "sam_vit_mini"
+PATIENCE = 60.0
+
+
+def main() -> None:
+    """Measure every size, print a table, write all figures."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--model", choices=list(ARCHITECTURES), help="random weights")
+    parser.add_argument("--megapixels", type=int, nargs="*", default=[1, 4, 24])
+    parser.add_argument("--clicks", type=int, default=1, help="points per prompt")
+    parser.add_argument("--repeats", type=int, default=40)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--no-window", action="store_true")
+    parser.add_argument("--json", type=Path, help="folder for a file of all figures")
+    # what `make bench` also gives to the benchmarks that run in rounds
+    parser.add_argument("--rounds", type=int, default=1, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    predictor = load(args.model)
+    result: dict[str, Any] = {
+        "machine": machine(args.threads),
+        "arguments": {k: str(v) for k, v in vars(args).items() if v is not None},
+        "sizes": {},
+    }
+    for megapixels in args.megapixels:
+        print(f"{megapixels} megapixels", file=sys.stderr)
+        image = photograph(SIZES[megapixels])
+        figures = without_window(predictor, image, args)
+        if not args.no_window and args.model is None:
+            figures |= in_a_window(image, args.repeats)
+        result["sizes"][str(megapixels)] = figures
+    show(result)
+    if args.json:
+        args.json.mkdir(parents=True, exist_ok=True)
+        path = args.json / "bench_click.json"
+        path.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def load(model: str | None) -> Predictor:
+    """Return the built-in model, or one with random weights."""
+    if model is not None:
+        return Predictor(random_sam(model), fingerprint="")
+    with tempfile.TemporaryDirectory() as folder:
+        registry = ModelRegistry(Path(folder))
+        return registry.load(ModelSpec(BUILT_IN), device=torch.device("cpu"))
+
+
+def photograph(size: tuple[int, int]) -> np.ndarray:
+    """Return a drawn lesion, enlarged: large drawings take long."""
+    small = draw_lesion(seed=0, size=(816, 1224)).image
+    times = -(-size[0] // small.shape[0])
+    image = small.repeat(times, axis=0).repeat(times, axis=1)
+    return np.ascontiguousarray(image[: size[0], : size[1]])
+
+
+def clicks_around(size: tuple[int, int], *, n: int, seed: int) -> Prompts:
+    """Return n clicks around the middle of an image, where its lesion is."""
+    spread = np.random.default_rng(seed).normal(0, 0.03, (n, 2))
+    return Prompts((0.5 + spread) * np.array(size[::-1]), np.ones(n))
+
+
+def without_window(
+    predictor: Predictor, image: np.ndarray, args: argparse.Namespace
+) -> dict[str, Any]:
+    """Measure stock SAM and ours in turn, stage by stage, and count what differs."""
+    stock, size = SamPredictor(predictor.sam), image.shape[:2]
+    embedding = predictor.encode(image)
+    stock.features, stock.is_image_set = embedding.features, True
+    stock.original_size, stock.input_size = size, embedding.input_size
+    prepared, sam = PreparedDecoder(predictor.sam, embedding.features), predictor.sam
+    seconds: dict[str, list[float]] = {}
+    differing = 0
+
+    def timed(name: str, run: Callable[[], Any]) -> Any:
+        start = time.perf_counter()
+        answer = run()
+        seconds.setdefault(name, []).append(time.perf_counter() - start)
+        return answer
+
+    with torch.inference_mode():
+        for repeat in range(args.repeats + 1):
+            if repeat == 1:
+                seconds.clear()  # the first one warmed up
+            prompts = clicks_around(size, n=args.clicks, seed=repeat)
+            coords, labels = prompts.point_coords, prompts.point_labels
+            expected = timed(
+                "predict, stock",
+                lambda p=prompts: stock.predict(
+                    p.point_coords, p.point_labels, multimask_output=False
+                ),
+            )[0][0]
+            found = timed("predict", lambda p=prompts: predictor.predict(embedding, p))
+            differing = max(differing, int((found.mask != expected).sum()))
+            scaled = stock.transform.apply_coords(coords, size)
+            points = torch.as_tensor(scaled, dtype=torch.float32)[None]
+            said = torch.as_tensor(labels, dtype=torch.float32)[None]
+            timed("decode, stock", lambda p=points, s=said: _stock_decode(stock, p, s))
+            logits, _ = timed("decode", lambda p=points, s=said: prepared.decode(p, s))
+            timed(
+                "full size, stock",
+                lambda x=logits: (
+                    sam.postprocess_masks(x, embedding.input_size, size) > 0
+                ).numpy(),
+            )
+            timed(
+                "full size",
+                lambda x=logits: full_size_mask(
+                    x[0, 0],
+                    image_size=sam.image_encoder.img_size,
+                    input_size=embedding.input_size,
+                    original_size=size,
+                ),
+            )
+    rows = {name: _summary(values) for name, values in seconds.items()}
+    for name in ("predict", "decode", "full size"):
+        ratio = rows[f"{name}, stock"]["median"] / rows[name]["median"]
+        rows[name]["times_faster"] = ratio
+    return rows | {"differing_pixels": differing}
+
+
+def _stock_decode(stock: SamPredictor, points: Any, labels: Any) -> Any:
+    sam = stock.model
+    sparse, dense = sam.prompt_encoder((points, labels), None, None)
+    pe = sam.prompt_encoder.get_dense_pe()
+    return sam.mask_decoder(stock.features, pe, sparse, dense, False)
+
+
+def in_a_window(image: np.ndarray, repeats: int) -> dict[str, Any]:
+    """Measure the Labels update, and a click until the window is idle again."""
+    import napari
+
+    from napari_glmedsa.session import SessionState
+    from napari_glmedsa.ui.layers import LayerTrio
+    from napari_glmedsa.ui.segment_widget import SegmentWidget
+
+    size = image.shape[:2]
+    with _viewer() as viewer:
+        trio = LayerTrio(viewer, viewer.add_image(image, name="photograph"))
+        trio.mask.ensure()
+        masks, update = [_disc(size, radius) for radius in (0.2, 0.22)], []
+        for repeat in range(repeats + 1):
+            start = time.perf_counter()
+            trio.mask.draw(masks[repeat % 2])
+            napari.qt.get_qapp().processEvents()
+            update.append(time.perf_counter() - start)
+    click = []
+    with _viewer() as viewer, tempfile.TemporaryDirectory() as folder:
+        dock = SegmentWidget(viewer, ModelRegistry(Path(folder)))
+        viewer.window.add_dock_widget(dock, name="Segment", area="right")
+        viewer.add_image(image, name="photograph")
+        # the layers come one by one; the session is ready before or after them
+        _wait(lambda: len(viewer.layers) == 3)
+        _wait(lambda: dock.session.state is SessionState.READY)
+        points, labels = viewer.layers["lesion"], viewer.layers["lesion mask"]
+        changes: list[object] = []
+        labels.events.set_data.connect(changes.append)
+        for repeat in range(repeats + 1):
+            points.data = np.empty((0, 2))
+            _settle(0.3)
+            x_y = clicks_around(size, n=1, seed=repeat).point_coords[0]
+            changes.clear()
+            start = time.perf_counter()
+            points.add(x_y[::-1])
+            _wait(lambda: bool(changes))
+            click.append(time.perf_counter() - start)
+        dock.session.close()
+    return {
+        "Labels update": _summary(update[1:]),
+        "click to Labels": _summary(click[1:]),
+    }
+
+
+@contextmanager
+def _viewer() -> Iterator[Any]:
+    import napari
+
+    viewer = napari.Viewer()
+    viewer.window.resize(1280, 800)
+    try:
+        yield viewer
+    finally:
+        viewer.close()
+        _settle(0.2)
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    from qtpy.QtWidgets import QApplication
+
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError("The window gave no answer.")
+        QApplication.processEvents()
+        time.sleep(0.0005)  # the worker needs Python, too
+
+
+def _settle(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    _wait(lambda: time.monotonic() > end)
+
+
+def _disc(size: tuple[int, int], radius: float) -> np.ndarray:
+    row, column = np.ogrid[: size[0], : size[1]]
+    return np.hypot(row - size[0] / 2, column - size[1] / 2) < radius * size[0]
+
+
+def _summary(seconds: list[float]) -> dict[str, float]:
+    return {
+        "median": statistics.median(seconds),
+        "p95": float(np.quantile(seconds, 0.95)),
+        "least": min(seconds),
+    }
+
+
+def show(result: Mapping[str, Any]) -> None:
+    """Print the table; ratios above 1 are in favour of this package."""
+    print(", ".join(f"{key} {value}" for key, value in result["machine"].items()))
+    print(f"{'MP':>4}  {'stage':20}{'median ms':>10}{'p95 ms':>9}{'times':>7}")
+    for megapixels, rows in result["sizes"].items():
+        for name, row in rows.items():
+            if not isinstance(row, dict):
+                continue
+            times = f"{row['times_faster']:.2f}" if "times_faster" in row else ""
+            print(
+                f"{megapixels:>4}  {name:20}{1e3 * row['median']:10.1f}"
+                f"{1e3 * row['p95']:9.1f}{times:>7}"
+            )
+        print(f"{megapixels:>4}  pixels that differ  {rows['differing_pixels']:>10}")
+
+
+if __name__ == "__main__":
+    main()
