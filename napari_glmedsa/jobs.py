@@ -1,4 +1,4 @@
-"""One worker thread in which the newest job of a key replaces the older one."""
+"""One worker thread: the newest job of a key counts, and some only fill the pauses."""
 
 from __future__ import annotations
 
@@ -39,11 +39,13 @@ class Job:
         *,
         on_done: Callable[[Any], None],
         on_error: Callable[[Exception], None],
+        is_in_the_way: Callable[[], bool] | None = None,
     ) -> None:
         self.key = key
         self.run = run
         self.on_done = on_done
         self.on_error = on_error
+        self._is_in_the_way = is_in_the_way
         self._cancelled = threading.Event()
 
     @property
@@ -51,13 +53,22 @@ class Job:
         """Whether nobody waits for the result any more."""
         return self._cancelled.is_set()
 
+    @property
+    def fills_pauses(self) -> bool:
+        """Whether it is only run while there is no other work."""
+        return self._is_in_the_way is not None
+
     def cancel(self) -> None:
         """Call the job off; a running one notices at its next check."""
         self._cancelled.set()
 
     def raise_if_cancelled(self) -> None:
-        """Raise `Cancelled` if the job was called off, for use inside long work."""
-        if self.cancelled:
+        """Raise `Cancelled` if the job was called off, for use inside long work.
+
+        A job that fills the pauses is also told so when another has come; it is run
+        again after that.
+        """
+        if self.cancelled or (self._is_in_the_way and self._is_in_the_way()):
             raise Cancelled(self.key)
 
 
@@ -75,6 +86,7 @@ class JobQueue:
     def __init__(self, chain: Sequence[str] = ()) -> None:
         self._chain = tuple(chain)
         self._pending: list[Job] = []
+        self._for_pauses: list[Job] = []
         self._running: Job | None = None
         self._closed = False
         self._wake = threading.Condition()
@@ -108,12 +120,37 @@ class JobQueue:
             Already cancelled if the queue is closed.
         """
         job = Job(key, run, on_done=on_done, on_error=on_error)
+        return self._add(job, self._pending)
+
+    def submit_for_pauses(
+        self,
+        key: str,
+        run: Callable[[Job], None],
+        *,
+        on_error: Callable[[Exception], None],
+    ) -> Job:
+        """Queue work that is only done while there is no other; else as `submit`.
+
+        As soon as another job comes, `Job.raise_if_cancelled` ends the run. After that
+        job `run` is called anew, so it must remember how far it came. Closing the
+        queue calls it off.
+        """
+        job = Job(
+            key,
+            run,
+            on_done=lambda _: None,
+            on_error=on_error,
+            is_in_the_way=lambda: bool(self._pending),
+        )
+        return self._add(job, self._for_pauses)
+
+    def _add(self, job: Job, line: list[Job]) -> Job:
         with self._wake:
             if self._closed:
                 job.cancel()
                 return job
-            self._call_off(self._replaced_by(key))
-            self._pending.append(job)
+            self._call_off(self._replaced_by(job.key))
+            line.append(job)
             if self._worker is None or not self._worker.is_alive():
                 self._worker = threading.Thread(
                     target=self._work, name="glmedsa-worker", daemon=True
@@ -135,6 +172,10 @@ class JobQueue:
         with self._wake:
             self._closed = True
             self._call_off(self._chain)
+            for job in (*self._for_pauses, self._running):
+                if job is not None and job.fills_pauses:
+                    job.cancel()
+            self._for_pauses.clear()
             self._wake.notify()
 
     def wait(self, seconds: float) -> None:
@@ -146,31 +187,41 @@ class JobQueue:
         return self._chain[self._chain.index(key) :] if key in self._chain else (key,)
 
     def _call_off(self, keys: Sequence[str]) -> None:
-        for job in (*self._pending, self._running):
+        for job in (*self._pending, *self._for_pauses, self._running):
             if job is not None and job.key in keys:
                 job.cancel()
-        self._pending = [job for job in self._pending if not job.cancelled]
+        for line in (self._pending, self._for_pauses):
+            line[:] = [job for job in line if not job.cancelled]
 
     def _work(self) -> None:
         while (job := self._next()) is not None:
             try:
                 job.raise_if_cancelled()
                 result = job.run(job)
-                job.raise_if_cancelled()
-                job.on_done(result)
+                if not job.cancelled:
+                    job.on_done(result)
             except Cancelled:
-                logger.debug("%s called off", job.key)
+                self._put_back(job)
             except Exception as error:  # noqa: BLE001  (the one place that catches all)
                 if not job.cancelled:
                     job.on_error(error)
 
+    def _put_back(self, job: Job) -> None:
+        """Keep interrupted work for the next pause; forget what was called off."""
+        with self._wake:
+            if job.fills_pauses and not job.cancelled:
+                self._for_pauses.insert(0, job)
+            else:
+                logger.debug("%s called off", job.key)
+
     def _next(self) -> Job | None:
         with self._wake:
             self._running = None
-            self._wake.wait_for(lambda: self._pending or self._closed)
-            if not self._pending:
-                return None
-            self._running = self._pending.pop(0)
+            self._wake.wait_for(
+                lambda: self._pending or self._for_pauses or self._closed
+            )
+            line = self._pending or self._for_pauses
+            self._running = line.pop(0) if line else None
             return self._running
 
 

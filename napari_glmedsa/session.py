@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from psygnal import Signal
 
+from napari_glmedsa.inference.encoding_ahead import EncodingAhead
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     # Only the worker imports torch: it takes seconds, in which a window would freeze.
     import torch
@@ -31,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+AHEAD = "ahead"
 LOAD, ENCODE, DECODE = JOB_CHAIN = ("load", "encode", "decode")
 """Keys of the session's jobs, in the order in which they build on one another."""
 
@@ -73,8 +76,7 @@ class SegmentationSession:
     jobs : JobQueue
         The worker, made with `JOB_CHAIN`. The session closes it.
     cache : EmbeddingCache, optional
-        Where embeddings are kept, so that going back to an image takes no time. Only
-        the worker uses it.
+        Where the worker keeps embeddings, so that going back to one takes no time.
     """
 
     embedding_progress = Signal(int, int)
@@ -87,10 +89,7 @@ class SegmentationSession:
     state_changed = Signal(SessionState)
 
     def __init__(
-        self,
-        registry: ModelLoader,
-        jobs: JobQueue,
-        cache: EmbeddingCache | None = None,
+        self, registry: ModelLoader, jobs: JobQueue, cache: EmbeddingCache | None = None
     ) -> None:
         self._registry = registry
         self._jobs = jobs
@@ -100,6 +99,7 @@ class SegmentationSession:
         self._state = SessionState.EMPTY
         self._predictor: Predictor | None = None
         self._image: Any = None
+        self._ahead: tuple[Any, ...] = ()
         self._embedding: ImageEmbedding | None = None
         self._prompts: Prompts | None = None
         self._prediction: MaskPrediction | None = None
@@ -131,9 +131,8 @@ class SegmentationSession:
             predictor = self._registry.load(
                 spec, device=resolve_device(str(device)), precision="auto"
             )
-            seconds = time.perf_counter() - started
-            precision = predictor.precision
-            logger.info("model %s (%s) loaded in %.1f s", spec, precision, seconds)
+            took = time.perf_counter() - started
+            logger.info("%s (%s) loaded in %.1f s", spec, predictor.precision, took)
             return predictor
 
         with self._lock:
@@ -170,11 +169,26 @@ class SegmentationSession:
             if self._embedding is not None:
                 self._decode_if_possible()
 
+    def encode_ahead(self, images: Iterable[Any]) -> None:
+        """Fill the cache with what will be looked at next, while nobody waits.
+
+        Parameters
+        ----------
+        images : iterable of array-like or callable
+            As `set_image`, or functions that return it; read in a thread of their own.
+            One that cannot be read is passed over. The next call replaces them.
+        """
+        with self._lock:
+            self._ahead = tuple(images)
+            self._jobs.cancel(AHEAD)
+            self._encode_ahead_if_possible()
+
     def close(self) -> None:
         """Drop all work and stop the worker; may be called again."""
         with self._lock:
             self._jobs.close()
             self._predictor = self._image = self._prompts = None
+            self._ahead = ()
             self._forget_embedding()
             self._set_state(SessionState.EMPTY)
 
@@ -203,9 +217,10 @@ class SegmentationSession:
     def _on_loaded(self, predictor: Predictor) -> None:
         self._predictor = predictor
         self._encode_if_possible()
+        self._encode_ahead_if_possible()
 
     def _encode_if_possible(self) -> None:
-        predictor, image = self._predictor, self._image
+        predictor, image, cache = self._predictor, self._image, self._cache
         if image is None or predictor is None:
             # A model on its way keeps the state; when it arrives, it comes here again.
             if predictor is not None or self._state is not SessionState.LOADING:
@@ -223,11 +238,12 @@ class SegmentationSession:
             rgb = to_rgb_uint8(image)
             job.raise_if_cancelled()
             key = predictor.embedding_key(rgb)
-            known = self._cache and self._cache.get(key, device=predictor.device)
-            job.raise_if_cancelled()
-            embedding = known or predictor.encode(rgb, key=key, on_block=on_block)
-            how, seconds = "found" if known else "made", time.perf_counter() - started
-            logger.info("embedding %s in %.2f s", how, seconds)
+            embedding = cache and cache.get(key, device=predictor.device)
+            if embedding is None:
+                embedding = predictor.encode(rgb, key=key, on_block=on_block)
+                if cache:
+                    cache.put(embedding)
+            logger.info("embedding %.2f s", time.perf_counter() - started)
             return embedding
 
         self._set_state(SessionState.ENCODING)
@@ -237,18 +253,15 @@ class SegmentationSession:
         self._embedding = embedding
         self.embedding_ready.emit(embedding)
         self._decode_if_possible()
-        self._keep(embedding)
 
-    def _keep(self, embedding: ImageEmbedding) -> None:
-        """Cache an embedding after the clicks that wait for it are answered."""
-        cache = self._cache
-        if cache is not None and embedding.key not in cache:
-            self._jobs.submit(
-                f"keep {embedding.key}",
-                lambda _: cache.put(embedding),
-                on_done=lambda _: None,
-                on_error=self._on_failed,
-            )
+    def _encode_ahead_if_possible(self) -> None:
+        predictor, cache = self._predictor, self._cache
+        if predictor is None or cache is None or not self._ahead:
+            return
+        run = EncodingAhead(predictor, self._ahead, cache).run
+        self._jobs.submit_for_pauses(
+            AHEAD, lambda job: run(job.raise_if_cancelled), on_error=self._on_failed
+        )
 
     def _decode_if_possible(self) -> None:
         predictor, embedding, prompts = self._predictor, self._embedding, self._prompts

@@ -257,3 +257,80 @@ def test_a_program_that_ends_calls_off_the_encoding_and_finishes_the_saving(tmp_
     )
     assert done.returncode == 0
     assert path.read_text() == "saved"
+
+
+class Walk:
+    """Work in steps that remembers how far it came, as work for pauses must."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps, self.done, self.runs = steps, 0, 0
+        self.at_step, self.go_on = threading.Semaphore(0), threading.Semaphore(0)
+
+    def __call__(self, job: Job) -> None:
+        self.runs += 1
+        while self.done < self.steps:
+            self.at_step.release()
+            assert self.go_on.acquire(timeout=LONG)
+            job.raise_if_cancelled()
+            self.done += 1
+
+
+def fill(results: Results, key: str, run: Callable[[Job], None]) -> Job:
+    return results.jobs.submit_for_pauses(key, run, on_error=results.errors.append)
+
+
+def test_work_for_pauses_waits_for_all_other_jobs(results, gate):
+    order = []
+    fill(results, "ahead", lambda job: order.append("ahead"))
+    results.submit("load", lambda job: order.append("load"))
+    results.submit("save", lambda job: order.append("save"))
+    gate.opened.set()
+    ended = threading.Event()
+    fill(results, "end", lambda job: ended.set())
+    assert ended.wait(LONG)
+    assert order == ["load", "save", "ahead"]
+
+
+def test_a_job_that_comes_interrupts_work_for_pauses_which_then_goes_on(results):
+    walk = Walk(3)
+    job = fill(results, "ahead", walk)
+    assert walk.at_step.acquire(timeout=LONG)
+    walk.go_on.release()
+    assert walk.at_step.acquire(timeout=LONG)
+    decoded = threading.Event()
+    results.submit("decode", lambda _: decoded.set())
+    walk.go_on.release()
+    assert decoded.wait(LONG)
+    assert walk.done == 1  # the second step was left for later
+    walk.go_on.release(2)
+    ended = threading.Event()
+    fill(results, "end", lambda _: ended.set())
+    assert ended.wait(LONG)
+    assert (walk.done, walk.runs) == (3, 2)
+    assert not job.cancelled
+    assert results.errors == []
+
+
+def test_newer_work_for_pauses_replaces_the_older_of_its_key(results):
+    walk = Walk(2)
+    older = fill(results, "ahead", walk)
+    assert walk.at_step.acquire(timeout=LONG)
+    ended = threading.Event()
+    fill(results, "ahead", lambda _: ended.set())
+    assert older.cancelled
+    walk.go_on.release()
+    assert ended.wait(LONG)
+    assert (walk.done, walk.runs) == (0, 1)
+
+
+def test_closing_calls_off_work_for_pauses(results):
+    walk = Walk(2)
+    jobs = [fill(results, "ahead", walk)]
+    assert walk.at_step.acquire(timeout=LONG)
+    jobs.append(fill(results, "later", walk))
+    results.jobs.close()
+    walk.go_on.release(9)
+    results.jobs._worker.join(LONG)
+    assert not results.jobs._worker.is_alive()
+    assert [job.cancelled for job in jobs] == [True, True]
+    assert (walk.done, walk.runs) == (0, 1)

@@ -3,6 +3,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import dask.array
 import numpy as np
@@ -412,6 +413,89 @@ def test_another_model_does_not_take_the_embedding_of_the_first(cached, image):
     wait_until(lambda: len(said.embeddings) == 2)
     assert len(said.progress) == 2 * 3
     assert said.embeddings[0].key != said.embeddings[1].key
+
+
+def cached_keys(folder: Path) -> set[str]:
+    return {path.stem for path in folder.glob("cache/*.safetensors")}
+
+
+def test_images_are_encoded_ahead_and_cost_nothing_when_they_are_looked_at(
+    cached, tmp_path, image
+):
+    said = cached()
+    said.session.set_image(image)
+    others = [np.roll(image, shift, axis=0) for shift in (1, 2)]
+    said.session.encode_ahead([others[0], lambda: others[1]])
+    wait_until(lambda: len(cached_keys(tmp_path)) == 3)
+    assert (len(said.embeddings), len(said.progress)) == (1, 3)
+    for other in others:
+        count = len(said.embeddings)
+        said.session.set_image(other)
+        wait_until(lambda count=count: len(said.embeddings) > count)
+    assert len(said.progress) == 3
+
+
+def test_a_click_does_not_wait_for_what_is_encoded_ahead(
+    cached, tmp_path, image, expected
+):
+    said = cached()
+    said.session.set_image(image)
+    wait_until(lambda: said.session.state is SessionState.READY)
+    slow = SlowImage(np.flip(image, 0).copy())
+    said.session.encode_ahead([slow])
+    assert slow.entered.wait(LONG)
+    said.session.set_prompts(ONE_CLICK)
+    wait_until(lambda: said.masks)  # while the other image is still being read
+    assert np.array_equal(said.masks[0].mask, expected(ONE_CLICK))
+    slow.opened.set()
+    wait_until(lambda: len(cached_keys(tmp_path)) == 2)
+
+
+def test_encoding_ahead_stops_within_the_image_when_a_click_comes(
+    cached, tmp_path, models, image
+):
+    said = cached()
+    said.session.set_image(image)
+    wait_until(lambda: said.session.state is SessionState.READY)
+    at_block, go_on, blocks = threading.Event(), threading.Event(), []
+
+    def pause(*_) -> None:
+        blocks.append(len(said.masks))
+        at_block.set()
+        assert go_on.wait(LONG)
+
+    handle = models.sam.image_encoder.blocks[0].register_forward_hook(pause)
+    said.session.encode_ahead([np.flip(image, 0).copy()])
+    assert at_block.wait(LONG)
+    said.session.set_prompts(ONE_CLICK)
+    go_on.set()
+    wait_until(lambda: len(cached_keys(tmp_path)) == 2)
+    handle.remove()
+    assert blocks == [0, 1]  # begun, given up for the click, begun again after its mask
+
+
+def test_an_image_that_cannot_be_read_ahead_is_passed_over(cached, tmp_path, image):
+    said = cached()
+    said.session.encode_ahead([np.full((8, 8, 3), np.nan), image])
+    wait_until(lambda: len(cached_keys(tmp_path)) == 1)
+    assert said.errors == []
+
+
+def test_after_another_model_is_chosen_it_encodes_ahead(cached, tmp_path, image):
+    said = cached()
+    said.session.encode_ahead([image])
+    wait_until(lambda: len(cached_keys(tmp_path)) == 1)
+    said.session.set_model(OTHER, device="cpu")
+    wait_until(lambda: len(cached_keys(tmp_path)) == 2)
+
+
+def test_without_a_cache_nothing_is_encoded_ahead(session, said, models, image):
+    slow = SlowImage(image)
+    session.set_model(TINY, device="cpu")
+    session.encode_ahead([slow])
+    session.set_image(np.flip(image, 0).copy())
+    wait_until(lambda: session.state is SessionState.READY)
+    assert not slow.entered.is_set()
 
 
 def test_importing_the_session_imports_neither_torch_nor_napari():
