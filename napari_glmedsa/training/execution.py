@@ -150,7 +150,9 @@ class _Work:
         config = self.plan.config
         clock = _Clock(config.steps_per_epoch(len(train)) * config.epochs)
         self._plan_checkpoint(0.0)
-        self.tell("Training." if state is None else "Going on from the checkpoint.")
+        shared = f", shared by {n} processes" if (n := self.processes.count) > 1 else ""
+        how = "Training" if state is None else "Going on from the checkpoint"
+        self.tell(f"{how}{shared}.")
         for event in trainer.fit(train, val, state=state):
             if self.status is not None:
                 self._note(event, outcome, clock)

@@ -102,19 +102,22 @@ def test_two_processes_make_one_run_with_the_result_of_one(
 ):
     monkeypatch.setenv("NAPARI_GLMEDSA_HOME", str(registry.root))
     project = drawn_project(tmp_path / "lesions", train=3)
-    accelerate = [sys.executable, "-m", "accelerate.commands.launch", "--cpu"]
-    accelerate += ["--num_processes", "2", "--num_machines", "1"]
-    accelerate += ["--mixed_precision", "no", "--dynamo_backend", "no"]
-    train = ["-m", "napari_glmedsa", "train", str(project.root), "--start", "sam_tiny"]
+    # `accelerate launch --cpu` starts several processes only where MPI is installed
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    torchrun += ["--local-addr", "127.0.0.1", "--nproc-per-node", "2"]
+    train = ["-m", "--", "napari_glmedsa", "train", str(project.root)]
+    train += ["--start", "sam_tiny"]
     train += ["--compare-with", "sam_tiny", "--preset", "quick", "--epochs", "1"]
     finished = subprocess.run(
-        [*accelerate, *train, "--set", "precision=fp32"],
+        [*torchrun, *train, "--set", "precision=fp32"],
         capture_output=True,
         text=True,
         timeout=PATIENCE,
         check=False,
     )
     assert finished.returncode == 0, finished.stderr
+    assert "Training, shared by 2 processes." in finished.stderr
     (two,) = TrainingRun.runs(project)
     assert two.status().state == "finished"
     assert finished.stdout.count("Held out: 5 images (test)") == 1
