@@ -24,6 +24,8 @@ ProjectArgument = Annotated[
     Path, typer.Argument(metavar="PROJECT", help="The project's folder.")
 ]
 
+_NO_EDGE = 10_000  # characters; a table is as wide as its words
+
 project = typer.Typer(
     name="project",
     no_args_is_help=True,
@@ -159,7 +161,7 @@ def list_images(
         table.add_row(*map(escape, (*cells, objects, ", ".join(row["annotators"]))))
     console = Console(emoji=False)
     if not console.is_terminal:  # a file or a pipe has no right edge
-        console.width = max(console.width, console.measure(table).maximum)
+        console.width = _NO_EDGE
     if rows:
         console.print(table)
     typer.echo(_summary(opened, rows))

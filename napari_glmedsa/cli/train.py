@@ -167,6 +167,7 @@ def _create(
 ) -> "TrainingRun":
     from napari_glmedsa.inference import resolve_device
     from napari_glmedsa.project import AnnotationProject
+    from napari_glmedsa.training.process import second_run
     from napari_glmedsa.training.run import TrainingRun
 
     resolve_device(device)  # before there is a folder
@@ -174,8 +175,12 @@ def _create(
         raise TrainingError(
             "There is nothing to learn from; name the folder of a project."
         )
+    opened = AnnotationProject.open(project)
+    for other in TrainingRun.runs(opened):
+        if other.is_at_work:
+            raise second_run(other.id)
     return TrainingRun.create(
-        AnnotationProject.open(project),
+        opened,
         model_spec(start) if start else starting_model(registry, config),
         config,
         compare_with=model_spec(compare_with) if compare_with else None,

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -186,7 +187,9 @@ def test_list_shows_masks_splits_objects_and_annotators(run, root, folders):
     (first, *_) = project.annotated()
     label_map = project.label_map(first)
     label_map[0, :3] = 2
-    project.save_annotation(first, label_map, [Provenance(annotator="Ada")] * 2)
+    project.save_annotation(
+        first, label_map, [Provenance(annotator="Ada Lovelace")] * 2
+    )
     said = run("list", "--json")
     assert said.code == 0
     document = json.loads(said.out)
@@ -199,10 +202,10 @@ def test_list_shows_masks_splits_objects_and_annotators(run, root, folders):
         "no mask",
     ]
     (row,) = (row for row in document["images"] if row["id"] == first)
-    assert (row["objects"], row["annotators"]) == (2, ["Ada"])
+    assert (row["objects"], row["annotators"]) == (2, ["Ada Lovelace"])
     assert row["split"] == project.splits()[first]
     table = run("list").out
-    assert "Ada" in table
+    assert re.search(f"{first} .* Ada Lovelace", table)  # in one line, for programs
     assert "ISIC_3.png" in table
     assert table.endswith("moles: 4 images, 3 with a mask (1 train, 1 val, 1 test).\n")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from command import Outcome, glmedsa, is_one_sentence
+from fake_run import start_run
 from runs import curve, drawn_project, new_run, weights
 
 from napari_glmedsa.activation import ActiveModel
@@ -125,6 +126,15 @@ def test_mistakes_are_one_sentence(train, project, tmp_path):
         assert (outcome.code, outcome.out) == (2, ""), arguments
         assert is_one_sentence(outcome.err), outcome.err
     assert TrainingRun.runs(project) == []
+
+
+def test_a_second_run_at_once_is_refused_and_leaves_no_folder(train, project, registry):
+    first = start_run(project, registry, ModelSpec("sam_tiny"))  # as if it was at work
+    outcome = train(project.root, *TINY, *SMALL)
+    assert outcome.code == 2
+    assert is_one_sentence(outcome.err)
+    assert first.id in outcome.err
+    assert [run.id for run in TrainingRun.runs(project)] == [first.id]
 
 
 @pytest.mark.parametrize("more", [("--epochs", 3), ("--preset", "quick")], ids=str)
