@@ -43,7 +43,9 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports
 
 bench: $(INSTALLED)
+	@$(BOOTSTRAP) virtual-screen
 	$(BIN)/python benchmarks/bench_encode.py $(BENCH)
+	$(ON_SCREEN) $(BIN)/python benchmarks/bench_click.py $(BENCH)
 	$(BIN)/python benchmarks/bench_train_step.py $(BENCH)
 
 screenshots: $(INSTALLED)
