@@ -238,7 +238,7 @@ class SegmentationSession:
             rgb = to_rgb_uint8(image)
             job.raise_if_cancelled()
             key = predictor.embedding_key(rgb)
-            embedding = cache and cache.get(key, device=predictor.device)
+            embedding = cache.get(key, device=predictor.device) if cache else None
             if embedding is None:
                 embedding = predictor.encode(rgb, key=key, on_block=on_block)
                 if cache:
