@@ -16,8 +16,8 @@ from napari_glmedsa.inference import (
     fuse_attention,
     resolve_precision,
 )
+from napari_glmedsa.training.losses import mask_loss
 from napari_glmedsa.training.memory import checkpoint_blocks
-from napari_glmedsa.training.rounds import mask_loss
 
 REFERENCE = "stock fp32"
 
@@ -39,7 +39,7 @@ def step(
     labels = torch.ones(args.batch, 1)
     target = torch.zeros(args.batch, 1, size // 4, size // 4)
     target[..., : size // 8, :] = 1
-    losses = []
+    losses, criterion = [], mask_loss("dice_ce")
 
     def run() -> None:
         optimiser.zero_grad(set_to_none=True)
@@ -49,7 +49,7 @@ def step(
         ):
             features = encoder(images)
         logits, _ = decode_masks(sam, features.float(), coords, labels)
-        loss = mask_loss(logits, target).mean()
+        loss = criterion(logits, target).mean()
         loss.backward()
         optimiser.step()
         losses.append(loss.item())

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from rounds import RoundPlan, train_rounds
 from segment_anything.modeling import Sam
 from skimage.measure import label as connected_regions
 
@@ -32,7 +33,6 @@ from napari_glmedsa.files import atomic_write
 from napari_glmedsa.inference import Predictor, resize_sam
 from napari_glmedsa.inference.attention import fuse_attention
 from napari_glmedsa.registry import ModelRegistry
-from napari_glmedsa.training.rounds import RoundPlan, train_rounds
 
 logger = logging.getLogger("recipe")
 
