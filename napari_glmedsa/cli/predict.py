@@ -2,8 +2,11 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
@@ -23,11 +26,15 @@ from napari_glmedsa.cli.inputs import (
     parse_clicks,
     prepare_folder,
 )
+from napari_glmedsa.cli.share import ONLY, Share, own_share
 from napari_glmedsa.cli.terminal import SOME_FAILED, complain, remark, telling
 from napari_glmedsa.errors import GLMedSAError, ImageFormatError, OutputError
 
 if TYPE_CHECKING:
-    from napari_glmedsa.inference import Predictor
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_glmedsa.inference import MaskPrediction, Predictor
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,18 @@ class _Job:
     clicks: Clicks
     output: Path
     overlay: bool
+    share: Share
+
+
+@dataclass(frozen=True, eq=False)
+class _Answer:
+    """What is to be written about an image."""
+
+    path: Path
+    image: "NDArray[np.uint8]"
+    prediction: "MaskPrediction"
+    encode_seconds: float
+    decode_seconds: float
 
 
 def predict(
@@ -89,6 +108,7 @@ def predict(
 
     Clicks are (x, y) pixels from the image's top left corner and apply to every
     image named. Without --point and --box the centre of each image is clicked.
+    Started by accelerate launch or torchrun, processes share the images.
     """
     clicks = parse_clicks(point or (), negative or (), box)
     paths = find_images(images)
@@ -96,17 +116,21 @@ def predict(
     for path in paths:
         _refuse_to_replace(path, output, overlay=overlay)
     spec = model_spec(model)
-    predictor = load_predictor(spec, device, precision)
-    job = _Job(predictor, str(spec), clicks, output, overlay)
+    share = own_share()
+    own = share.of(paths)
+    if not own:
+        return  # others do all there is
+    predictor = load_predictor(spec, share.device(device), precision)
+    job = _Job(predictor, str(spec), clicks, output, overlay, share)
     prepare_folder(output)  # last: a mistake above leaves no empty folder
-    if clicks.need_centre:
+    if clicks.need_centre and share.is_first:
         whose = "the image centre" if len(paths) == 1 else "the centre of each image"
         remark(f"No --point given: clicking {whose}.")
 
-    failed = _segment_all(job, paths, as_json=as_json)
+    failed = _segment_all(job, own, as_json=as_json)
     if failed:
         complain(
-            f"{len(failed)} of {len(paths)} images failed"
+            f"{len(failed)} of {len(own)} images failed"
             f" ({', '.join(str(path) for path in failed)}); the masks of the others"
             f" are in {output}."
         )
@@ -116,11 +140,11 @@ def predict(
 def _segment_all(job: _Job, paths: Sequence[Path], *, as_json: bool) -> list[Path]:
     failed = []
     with telling(len(paths), "Segmenting") as teller:
-        for path in paths:
+        for path, finish in _segment_each(job, paths):
             try:
-                segmented = _segment(job, path)
+                segmented = finish()
             except GLMedSAError as error:
-                if len(paths) == 1:  # nothing to go on with: the user's mistake
+                if len(paths) == 1 and job.share == ONLY:  # the user's mistake
                     raise
                 teller.failure(_naming(path, str(error)))
                 failed.append(path)
@@ -132,28 +156,77 @@ def _segment_all(job: _Job, paths: Sequence[Path], *, as_json: bool) -> list[Pat
     return failed
 
 
-def _segment(job: _Job, path: Path) -> Segmented:
-    from napari_glmedsa.images import read_image, write_mask, write_overlay
+def _segment_each(
+    job: _Job, paths: Sequence[Path]
+) -> Iterator[tuple[Path, Callable[[], Segmented]]]:
+    """Yield the images in order, each with what returns its result or raises.
 
-    image = read_image(path)
+    While one image is encoded, the next is read and the one before it is written, so
+    at most three of them are in memory.
+    """
+    from napari_glmedsa.images import read_image
+
+    with _one_thread("reader") as reader, _one_thread("writer") as writer:
+        reading = reader.submit(read_image, paths[0])
+        written: tuple[Path, Callable[[], Segmented]] | None = None
+        for index, path in enumerate(paths):
+            this = reading
+            wait([this])
+            if index + 1 < len(paths):
+                reading = reader.submit(read_image, paths[index + 1])
+            try:
+                answer = _answer(job, path, this.result())
+            except GLMedSAError as error:
+                finish: Callable[[], Segmented] = partial(_fail, error)
+            else:
+                finish = writer.submit(_write, job, answer).result
+            if written is not None:
+                yield written
+            written = path, finish
+        if written is not None:
+            yield written
+
+
+@contextmanager
+def _one_thread(name: str) -> Iterator[ThreadPoolExecutor]:
+    """Give a thread that, when something goes wrong, only ends what it has begun."""
+    executor = ThreadPoolExecutor(1, thread_name_prefix=f"glmedsa-{name}")
+    try:
+        yield executor
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _fail(error: GLMedSAError) -> Segmented:
+    raise error
+
+
+def _answer(job: _Job, path: Path, image: "NDArray[np.uint8]") -> _Answer:
     prompts = job.clicks.prompts(image.shape[:2])
     started = perf_counter()
     embedding = job.predictor.encode(image)
     encoded = perf_counter()
     prediction = job.predictor.predict(embedding, prompts)
     decoded = perf_counter()
+    return _Answer(path, image, prediction, encoded - started, decoded - encoded)
+
+
+def _write(job: _Job, answer: _Answer) -> Segmented:
+    from napari_glmedsa.images import write_mask, write_overlay
+
+    path, prediction = answer.path, answer.prediction
     mask_path = job.output / f"{path.stem}{MASK_ENDING}.png"
     write_mask(mask_path, prediction.mask)
     if job.overlay:
         overlay_path = job.output / f"{path.stem}{OVERLAY_ENDING}.png"
-        write_overlay(overlay_path, image, prediction.mask, prompts)
+        write_overlay(overlay_path, answer.image, prediction.mask, prediction.prompts)
     return Segmented(
         image=str(path),
         mask=str(mask_path),
         iou_prediction=prediction.iou_prediction,
         area_px=int(prediction.mask.sum()),
-        encode_seconds=round(encoded - started, 4),
-        decode_seconds=round(decoded - encoded, 4),
+        encode_seconds=round(answer.encode_seconds, 4),
+        decode_seconds=round(answer.decode_seconds, 4),
         model=job.model,
         precision=job.predictor.precision,
     )

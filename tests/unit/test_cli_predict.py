@@ -4,6 +4,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from napari_glmedsa import __version__
+from napari_glmedsa.cli.share import Share
 from napari_glmedsa.evaluation import dice
 from napari_glmedsa.images import read_image, read_mask, write_image
+from napari_glmedsa.inference import Predictor
 from napari_glmedsa.registry import ModelRegistry
 from napari_glmedsa.samples import draw_lesion
 
@@ -472,3 +475,78 @@ def test_a_model_that_is_not_there_leaves_no_folder_behind(predict, tmp_path, mo
     assert outcome.code == 2
     assert is_one_sentence(outcome.err)
     assert not (tmp_path / "out").exists()
+
+
+def test_reading_and_writing_overlap_with_the_encoding(predict, tmp_path, monkeypatch):
+    """Each photograph waits for the next one to be read, and all are done in order."""
+    names = [f"n{index}.png" for index in range(4)]
+    for name in names:
+        os.link(tmp_path / "a.png", tmp_path / name)
+    read = {name: threading.Event() for name in names}
+    encoder = Predictor.encode
+    encoded: list[str] = []
+
+    def read_and_tell(path: Path):
+        pixels = read_image(path)
+        read[path.name].set()
+        return pixels
+
+    def encode_when_the_next_is_read(predictor, image):
+        if len(encoded) + 1 < len(names):
+            assert read[names[len(encoded) + 1]].wait(20)
+        encoded.append(names[len(encoded)])
+        ahead = [name for name in names if read[name].is_set()]
+        assert len(ahead) <= len(encoded) + 1  # bounded: never more than one ahead
+        return encoder(predictor, image)
+
+    monkeypatch.setattr("napari_glmedsa.images.read_image", read_and_tell)
+    monkeypatch.setattr(Predictor, "encode", encode_when_the_next_is_read)
+    outcome = predict(*names, "--json")
+    assert outcome.code == 0
+    lines = [json.loads(line) for line in outcome.out.splitlines()]
+    assert [line["image"] for line in lines] == names
+
+
+def test_processes_share_the_images_and_none_is_done_twice(
+    predict, tmp_path, monkeypatch
+):
+    names = [f"s{index}.png" for index in range(5)]
+    for name in names:
+        os.link(tmp_path / "a.png", tmp_path / name)
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    done = []
+    for rank in range(3):
+        monkeypatch.setenv("RANK", str(rank))
+        outcome = predict(*names, "--json")
+        assert outcome.code == 0
+        assert ("No --point given" in outcome.err) == (rank == 0)
+        done.append([json.loads(line)["image"] for line in outcome.out.splitlines()])
+    assert [len(part) for part in done] == [2, 2, 1]
+    assert sorted(name for part in done for name in part) == names
+
+
+def test_a_process_without_an_image_of_its_own_does_nothing(predict, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    monkeypatch.setenv("RANK", "2")
+    outcome = predict("a.png", "b.png", model="not loaded")
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("rank", "size"), [("3", "3"), ("-1", "2"), ("one", "2"), ("0", "0"), ("", "2")]
+)
+def test_a_rank_that_makes_no_sense_is_refused(predict, monkeypatch, rank, size):
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", size)
+    outcome = predict("a.png")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert is_one_sentence(outcome.err)
+
+
+def test_every_process_of_a_machine_takes_a_graphics_card_of_its_own(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    devices = [Share(rank, 6, rank % 3).device("auto") for rank in range(6)]
+    assert devices == [*("cuda:0", "cuda:1", "cuda:0")] * 2
+    assert Share(1, 2, 1).device("cpu") == "cpu"
+    assert Share().device("auto") == "auto"
