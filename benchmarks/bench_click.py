@@ -246,7 +246,9 @@ def _summary(seconds: list[float]) -> dict[str, float]:
 def show(result: Mapping[str, Any]) -> None:
     """Print the table; ratios above 1 are in favour of this package."""
     print(", ".join(f"{key} {value}" for key, value in result["machine"].items()))
-    print(f"{'MP':>4}  {'stage':20}{'median ms':>10}{'p95 ms':>9}{'times':>7}")
+    print(
+        f"{'MP':>4}  {'stage':20}{'median ms':>10}{'p95 ms':>9}{'least':>8}{'times':>7}"
+    )
     for megapixels, rows in result["sizes"].items():
         for name, row in rows.items():
             if not isinstance(row, dict):
@@ -254,7 +256,7 @@ def show(result: Mapping[str, Any]) -> None:
             times = f"{row['times_faster']:.2f}" if "times_faster" in row else ""
             print(
                 f"{megapixels:>4}  {name:20}{1e3 * row['median']:10.1f}"
-                f"{1e3 * row['p95']:9.1f}{times:>7}"
+                f"{1e3 * row['p95']:9.1f}{1e3 * row['least']:8.1f}{times:>7}"
             )
         print(f"{megapixels:>4}  pixels that differ  {rows['differing_pixels']:>10}")
 

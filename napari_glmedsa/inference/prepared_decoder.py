@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from napari_glmedsa.inference.decode import decode_masks, mask_weights
 
-_ROWS = 512  # image tokens upscaled at a time: what comes of them fits into a cache
+_ROWS = 1024  # image tokens upscaled at a time: what comes of them fits into a cache
 
 
 class PreparedDecoder:

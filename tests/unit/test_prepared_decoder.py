@@ -65,9 +65,9 @@ def test_every_kind_of_prompt_gets_the_answer_of_the_plain_decoder(
 @torch.inference_mode()
 def test_a_grid_larger_than_one_part_of_the_upscaling_is_put_together_right():
     torch.manual_seed(0)
-    sam = randomise(build_sam(replace(TINY, image_size=400)))
-    features = torch.randn(1, 32, 25, 25)
-    coords, labels = torch.tensor([[[90.0, 250.0]]]), torch.ones(1, 1)
+    sam = randomise(build_sam(replace(TINY, image_size=640)))
+    features = torch.randn(1, 32, 40, 40)
+    coords, labels = torch.tensor([[[90.0, 450.0]]]), torch.ones(1, 1)
     found = PreparedDecoder(sam, features).decode(coords, labels)
     assert_same(found, decode_masks(sam, features, coords, labels))
 
