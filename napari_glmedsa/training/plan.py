@@ -173,6 +173,11 @@ def make_plan(
         )
     base_sha256, parent_sha256 = _base_sha256(registry, start.base), ""
     if start.adapter is not None:
+        if config.trains == "full":
+            raise TrainingError(
+                f"A full training starts from a base model alone; choose {start.base} "
+                f"without {start.adapter}, or train adapters."
+            )
         path = registry.adapter_path(start.adapter)
         card = read_card(path)
         if base_sha256 and card.base_sha256 != base_sha256:

@@ -10,6 +10,7 @@ from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 from superqt import QCollapsible
 
+from napari_glmedsa.adapters.config import GLMedSAConfig
 from napari_glmedsa.registry import ModelSpec
 from napari_glmedsa.training.config import TrainingConfig
 from napari_glmedsa.training.presets import DEFAULT_PRESET, PRESETS
@@ -95,6 +96,15 @@ class RunSetup(QWidget):
         preset = PRESETS[self.preset.value]
         self.explanation.value = preset.sentence
         self.advanced.set_config(preset.config)
+        if preset.config.trains == "full" or preset.config.adapter != GLMedSAConfig():
+            self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        """Pick the base alone: an adapter that goes on learning keeps its shape."""
+        picked = self.start_model
+        base = ModelSpec(picked.base) if picked is not None else None
+        if base is not None and base in self.start.choices:
+            self.start.value = base
 
     def _on_start_model(self) -> None:
         model = self.start_model

@@ -167,6 +167,7 @@ class TrainingForm(QWidget):
     def _on_changed(self, *_: object) -> None:
         whole = self.trains.currentData() == "full"
         self.decoder.setEnabled(not whole)
+        self.decoder_learning_rate.setEnabled(whole or self.decoder.isChecked())
         checked = [box for box in self.sites.values() if box.isChecked()]
         for box in self.sites.values():  # one site must stay
             box.setEnabled(self.ratio.isEnabled() and checked != [box])

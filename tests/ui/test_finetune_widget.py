@@ -23,6 +23,7 @@ from napari_glmedsa.project import Provenance
 from napari_glmedsa.recent import RecentProjects
 from napari_glmedsa.registry import ModelRegistry, ModelSpec
 from napari_glmedsa.samples import draw_lesion
+from napari_glmedsa.training.presets import PRESETS
 from napari_glmedsa.training.run import TrainingRun
 from napari_glmedsa.training.status import ProcessId
 from napari_glmedsa.ui import finetune_widget
@@ -157,6 +158,22 @@ def test_the_active_model_or_a_base_can_be_started_from(dock, registry, wait):
     assert not setup.advanced.ratio.isEnabled()
     setup.start.value = BASE
     assert setup.advanced.ratio.isEnabled()
+
+
+@pytest.mark.parametrize("preset", ["med-sa", "gmed-sa", "full"])
+def test_a_preset_of_another_shape_starts_from_the_base_alone(
+    dock, registry, wait, preset
+):
+    ActiveModel(registry).activate(ADAPTED)
+    widget = dock.open()
+    wait(lambda: widget.look.project is not None)
+    setup = widget.form.setup
+    setup.preset.value = "decoder"
+    assert setup.start_model == ADAPTED
+    assert setup.advanced.decoder_learning_rate.isEnabled()
+    setup.preset.value = preset
+    assert setup.start_model == BASE
+    assert setup.config == PRESETS[preset].config
 
 
 def test_another_project_can_be_chosen_and_is_remembered(

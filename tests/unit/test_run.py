@@ -115,6 +115,10 @@ def test_what_cannot_be_trained_is_refused_at_once(tmp_path, project, registry):
         new_run(project, registry, start=ModelSpec("sam_huge"))
     with pytest.raises(ModelNotFoundError, match="tiny_adapter"):
         new_run(project, registry, start=ModelSpec("sam_tiny", "none"))
+    whole = replace(TINY_CONFIG, trains="full")
+    adapted = ModelSpec("sam_tiny", "tiny_adapter")
+    with pytest.raises(TrainingError, match="a base model alone"):
+        new_run(project, registry, start=adapted, config=whole)
     other = randomise(build_sam(TINY), seed=7)
     write_base(registry.root / "base" / "sam_other", other.state_dict())
     with pytest.raises(AdapterMismatchError, match="another base"):
