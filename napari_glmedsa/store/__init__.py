@@ -1,16 +1,6 @@
 """Base models fetched, taken in, checked and removed, under the user's root."""
 
-from napari_glmedsa.store.model_store import ModelStore, TypeUnknownError
-from napari_glmedsa.store.official import MODEL_TYPES, ModelType
-from napari_glmedsa.store.recognition import is_adapter
-from napari_glmedsa.store.transfer import Patience, Transfer
+import lazy_loader
 
-__all__ = [
-    "MODEL_TYPES",
-    "ModelStore",
-    "ModelType",
-    "Patience",
-    "Transfer",
-    "TypeUnknownError",
-    "is_adapter",
-]
+# as in `inference`: the command line's help needs the names of types, not numpy
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

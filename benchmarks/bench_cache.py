@@ -1,0 +1,78 @@
+"""Going back to an image: encoded anew, from memory, from disk."""
+
+import argparse
+import tempfile
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from measuring import main, measure, show
+
+from models import ARCHITECTURES, random_sam
+from napari_glmedsa.inference import EmbeddingCache, Predictor, to_rgb_uint8
+from napari_glmedsa.samples import draw_lesion
+
+REFERENCE = "encoded anew"
+CPU = torch.device("cpu")
+
+
+def encoded(args: argparse.Namespace) -> Mapping[str, Any]:
+    """Measure what an image costs that the cache does not know."""
+    predictor, image = _predictor(args), _image(args.megapixels)
+    return measure(lambda: predictor.encode(to_rgb_uint8(image)), repeats=args.repeats)
+
+
+def found(args: argparse.Namespace, *, memory_bytes: int) -> Mapping[str, Any]:
+    """Measure what it costs when the cache does: its hash, and the embedding."""
+    predictor, image = _predictor(args), _image(args.megapixels)
+    with tempfile.TemporaryDirectory() as folder:
+        cache = EmbeddingCache(Path(folder), memory_bytes=memory_bytes)
+        cache.put(predictor.encode(image))
+
+        def go_back() -> None:
+            key = predictor.embedding_key(to_rgb_uint8(image))
+            assert cache.get(key, device=CPU) is not None
+
+        return measure(go_back, repeats=args.repeats)
+
+
+def kept(args: argparse.Namespace) -> Mapping[str, Any]:
+    """Measure what keeping a new embedding adds to its encoding."""
+    predictor, image = _predictor(args), _image(1)
+    embedding = predictor.encode(image)
+    with tempfile.TemporaryDirectory() as folder:
+        cache = EmbeddingCache(Path(folder))
+        return measure(lambda: cache.put(embedding), repeats=args.repeats)
+
+
+VARIANTS = {
+    REFERENCE: encoded,
+    "from memory": partial(found, memory_bytes=1 << 30),
+    "from disk": partial(found, memory_bytes=0),
+    "keeping it": kept,
+}
+
+
+def _predictor(args: argparse.Namespace) -> Predictor:
+    return Predictor(random_sam(args.model), fingerprint="", precision="auto")
+
+
+def _image(megapixels: int) -> np.ndarray:
+    """Return a drawn lesion of 3:2, enlarged: large drawings take long."""
+    factor = max(1, round((megapixels * 1e6 / (400 * 600)) ** 0.5))
+    image = draw_lesion(seed=0, size=(400, 600)).image
+    return image.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model", choices=list(ARCHITECTURES), default="vit_b")
+    parser.add_argument("--megapixels", type=int, default=24)
+    result = main(__doc__.split("\n")[0], VARIANTS, parser)
+    if result:
+        show(result, reference=REFERENCE)
+        for name, row in result["variants"].items():
+            print(f"{name:26}{1000 * row['seconds']:9.1f} ms")
