@@ -112,7 +112,8 @@ def execute(
         except Exception as error:  # whatever it is, the run must not hang silently
             sentence = explain(error, run.folder)
             write_traceback(run.log_path)
-            status.close(state="failed", message=sentence)
+            with suppress(OSError):  # its folder may be what is gone
+                status.close(state="failed", message=sentence)
             raise TrainingError(sentence) from error
 
 

@@ -332,6 +332,22 @@ def test_an_image_that_vanishes_is_named_and_may_come_back(project, registry):
     assert curve(run) == curve(whole)
 
 
+def test_a_project_that_is_moved_away_during_a_run_is_one_sentence_and_goes_on_there(
+    project, registry
+):
+    whole = new_run(project, registry)
+    whole.execute(registry)
+    run, away = new_run(project, registry), project.root.with_name("away")
+    move = stop_at(run, 4, lambda: project.root.rename(away))
+    with pytest.raises(TrainingError, match="cannot be read or written"):
+        run.execute(registry, on_event=move)
+    moved = TrainingRun.open(away / "runs" / run.id)
+    write_json(moved.status_path, replace(moved.status(), born="long ago").to_json())
+    assert moved.status().state == "lost"  # its process is gone
+    moved.execute(registry)
+    assert curve(moved) == curve(TrainingRun.open(away / "runs" / whole.id))
+
+
 def test_a_mask_of_another_size_than_its_image_is_named(project, registry):
     run = new_run(project, registry)
     name = run.plan.images["train"][1]
