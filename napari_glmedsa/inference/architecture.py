@@ -62,12 +62,13 @@ class SamArchitecture:
             }
             spans = {block: (shape[0] + 1) // 2 for block, shape in tables.items()}
             window = {span for span in spans.values() if span != grid}
-            head_dim = tables[0][1]
+            num_heads = embed_dim // tables[0][1]
             mlp = state_dict["mask_decoder.transformer.layers.0.mlp.lin1.weight"]
             neck = state_dict["image_encoder.neck.0.weight"]
-        except (KeyError, ValueError) as error:
+        except (LookupError, ValueError, ArithmeticError) as error:
+            what = error if isinstance(error, KeyError) else "a tensor's shape"
             raise CheckpointError(
-                f"These are not the weights of a Segment Anything model ({error} is "
+                f"These are not the weights of a Segment Anything model ({what} is "
                 "missing or odd); choose an official SAM checkpoint."
             ) from error
         conv_stem = "image_encoder.patch_embed.first.weight" in state_dict
@@ -77,7 +78,7 @@ class SamArchitecture:
         return cls(
             embed_dim=embed_dim,
             depth=len(tables),
-            num_heads=embed_dim // head_dim,
+            num_heads=num_heads,
             global_attn_indexes=tuple(b for b in sorted(spans) if spans[b] == grid),
             image_size=grid * 16,
             window_size=window.pop() if window else grid,

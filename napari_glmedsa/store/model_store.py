@@ -294,7 +294,3 @@ class ModelStore:
             raise disk_refuses(error, folder.path) from error
         report(Transfer("converting", size, size))
         return card
-
-
-def _file_name(card: BaseCard) -> str:
-    return Path(card.facts["file"]).name  # a card must not name another folder
