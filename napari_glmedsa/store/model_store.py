@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_glmedsa.base import is_whole, write_base
@@ -40,6 +39,7 @@ from napari_glmedsa.store.transfer import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from napari_glmedsa.model import BaseCard
     from napari_glmedsa.registry import ModelRegistry
