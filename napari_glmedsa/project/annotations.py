@@ -166,6 +166,13 @@ class AnnotationFiles:
             partial.write_bytes(png)
         self._waiting.replace(self.prompts)
 
+    def remove(self) -> None:
+        """Make it that there is no annotation; only one process may do so at a time."""
+        self._finish()
+        self._waiting.unlink(missing_ok=True)  # it might name the mask, too
+        self.prompts.unlink(missing_ok=True)
+        self.mask.unlink(missing_ok=True)
+
     def _finish(self) -> None:
         """Take the last step of a writer that was killed just before it."""
         try:

@@ -163,7 +163,8 @@ class ProjectFolder:
         try:
             for folder in _FOLDERS:
                 (self.root / folder).mkdir(exist_ok=True)
-            with FileLock(self.root / ".lock", timeout=_PATIENCE):
+            # One lock for the whole program, so that who has it may ask again.
+            with FileLock(self.root / ".lock", timeout=_PATIENCE, is_singleton=True):
                 self._sweep()
                 yield
         except Timeout as error:

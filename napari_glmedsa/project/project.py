@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -167,6 +168,15 @@ class AnnotationProject:
         checked = check_label_map(label_map, record.size, n_objects=len(objects))
         with self._folder.writing():
             self._folder.annotation(image_id).write(checked, objects)
+
+    def withdraw_annotation(self, image_id: str) -> None:
+        """Take back an image's accepted mask; raises OutputError if it cannot."""
+        with self._folder.writing():
+            self._folder.annotation(image_id).remove()
+
+    def changing(self) -> AbstractContextManager[None]:
+        """Let no other program write between what is read and written meanwhile."""
+        return self._folder.writing()
 
     def label_map(self, image_id: str) -> NDArray[np.uint16]:
         """Return an image's accepted mask, (H, W): 0 is skin, 1, 2, ... are objects.

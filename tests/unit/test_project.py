@@ -308,6 +308,37 @@ def test_a_full_disk_keeps_the_former_mask(project, monkeypatch):
     assert np.array_equal(project.mask(image), MASK)
 
 
+def test_a_mask_that_is_taken_back_is_gone_and_the_image_stays(project, lesion):
+    image = project.add_image(lesion.image, source="a.png")
+    project.save_annotation(image, lesion.mask, [Provenance()])
+    project.withdraw_annotation(image)
+    assert not project.is_annotated(image)
+    assert [record.id for record in project.images()] == [image]
+    assert project.check() == []
+    project.withdraw_annotation(image)
+    project.save_annotation(image, lesion.mask, [Provenance()])
+    assert project.annotated() == [image]
+
+
+@pytest.mark.parametrize("killed_before", ["masks", "prompts"])
+def test_killed_while_it_takes_a_mask_back_a_program_leaves_all_or_nothing(
+    project, lesion, monkeypatch, killed_before
+):
+    image = project.add_image(lesion.image, source="a.png")
+    project.save_annotation(image, lesion.mask, [Provenance()])
+    unlink = Path.unlink
+
+    def killed(path, **options) -> None:
+        if path.parent.name == killed_before and path.suffix in {".png", ".json"}:
+            raise KeyboardInterrupt
+        unlink(path, **options)
+
+    monkeypatch.setattr(Path, "unlink", killed)
+    with pytest.raises(KeyboardInterrupt):
+        project.withdraw_annotation(image)
+    assert project.is_annotated(image) == (killed_before == "prompts")
+
+
 def test_a_writer_that_never_ends_has_a_sentence(project, monkeypatch):
     monkeypatch.setattr(folder, "_PATIENCE", 0.05)
     with (
