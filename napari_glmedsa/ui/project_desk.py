@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -136,19 +136,25 @@ class ProjectDesk:
     def save(self, photograph: Photograph) -> Entry:
         """Put a photograph and its accepted objects into the project.
 
-        Objects that the project has and the screen never showed stay in it.
+        Objects that the project has and the screen never showed stay in it. Without
+        any object the photograph is not annotated any more.
         """
         project = self._project()
         image = project.add_image(_rgb(photograph), source=photograph.source)
         numbers, provenances = photograph.accepted.numbered()
-        missing, n_replaced = self._unseen(
-            project, image, numbers, photograph.bookmarks
-        )
-        for one in missing:
-            provenances.append(one.provenance)
-            numbers[one.box][one.pixels] = len(provenances)
-        project.save_annotation(image, numbers, provenances)
-        entry = self._entry(project, image, missing, n_replaced)
+        # Another program may be saving objects of the same photograph.
+        with project.changing():
+            missing, n_replaced = self._unseen(
+                project, image, numbers, photograph.bookmarks
+            )
+            for one in missing:
+                provenances.append(one.provenance)
+                numbers[one.box][one.pixels] = len(provenances)
+            if not provenances and project.is_annotated(image):
+                project.withdraw_annotation(image)  # all that was accepted is erased
+            else:
+                project.save_annotation(image, numbers, provenances)
+            entry = self._entry(project, image, missing, n_replaced)
         if entry.place and not missing:
             photograph.bookmarks.seen[entry.place] = entry.state
         return entry
@@ -168,14 +174,16 @@ class ProjectDesk:
         missing: tuple[AcceptedObject, ...],
         n_replaced: int,
     ) -> Entry:
-        return Entry(
-            self.folder,
-            project.name,
-            len(project.annotated()),
-            missing,
-            n_replaced,
-            (self.folder, image),
-            project.data_sha256([image]),
+        annotated = project.annotated()
+        entry = Entry(self.folder, project.name, len(annotated))
+        if image not in annotated:
+            return entry
+        return replace(
+            entry,
+            missing=missing,
+            n_replaced=n_replaced,
+            place=(self.folder, image),
+            state=project.data_sha256([image]),
         )
 
     def _unseen(

@@ -1,3 +1,6 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -242,3 +245,43 @@ def test_a_project_that_was_moved_is_one_sentence_and_works_when_it_is_back(
         desk.save(screen.photograph())
     away.rename(project.root)
     assert desk.save(screen.photograph()).n_annotated == 1
+
+
+def test_without_any_object_left_the_photograph_is_not_annotated_any_more(
+    project, desk, screen
+):
+    screen.accept(square(5, 5))
+    desk.save(screen.photograph())
+    screen.label_map[:] = 0
+    entry = desk.save(screen.photograph())
+    assert (entry.n_annotated, entry.missing, entry.place) == (0, (), None)
+    assert project.annotated() == []
+    assert len(project.images()) == 1
+    assert project.check() == []
+
+
+def test_two_saves_at_the_same_instant_keep_the_objects_of_both(
+    project, photo, monkeypatch
+):
+    one, two = Screen(photo), Screen(photo)
+    one.accept(square(0, 0))
+    two.accept(square(30, 30))
+    between, go_on = threading.Event(), threading.Event()
+    save = AnnotationProject.save_annotation
+
+    def save_late(*arguments) -> None:
+        if not between.is_set():
+            between.set()
+            go_on.wait(0.5)  # the other one, if it can, saves now
+        save(*arguments)
+        go_on.set()
+
+    monkeypatch.setattr(AnnotationProject, "save_annotation", save_late)
+    with ThreadPoolExecutor() as pool:
+        saves = [pool.submit(ProjectDesk(project.root).save, one.photograph())]
+        assert between.wait(20)
+        saves += [pool.submit(ProjectDesk(project.root).save, two.photograph())]
+        for each in saves:
+            each.result(20)
+    (image,) = project.annotated()
+    assert np.array_equal(project.mask(image), square(0, 0) | square(30, 30))
