@@ -54,7 +54,10 @@ class CompanionLayer(ABC, Generic[L]):
     def ensure(self) -> L:
         """Return the layer, made anew if the viewer does not have it."""
         layer = self.layer or self._left_by_an_earlier_dock()
-        if layer is None or not self._is_usable(layer):
+        if layer is not None and not self._is_usable(layer):
+            self._give_up(layer)
+            layer = None
+        if layer is None:
             layer = self._make()
             self._add_quietly(layer)
         if layer is not self._layer:
@@ -78,6 +81,10 @@ class CompanionLayer(ABC, Generic[L]):
     def _is_usable(self, layer: L) -> bool:
         """Tell whether the user left the layer in a state that we can work with."""
         return True
+
+    def _give_up(self, layer: L) -> None:
+        """Leave a layer to the user that we cannot work with any more."""
+        layer.metadata[OURS]["image"] = None
 
     def _left_by_an_earlier_dock(self) -> L | None:
         for layer in self._viewer.layers:

@@ -8,10 +8,11 @@ from typing import Any
 
 import napari.viewer
 from magicgui.widgets import ComboBox
-from napari.layers import Image
+from napari.layers import Image, Layer
 from psygnal import Signal
 
 from napari_glmedsa.errors import GLMedSAError
+from napari_glmedsa.ui.canvas_guard import guard_canvas
 from napari_glmedsa.ui.layers import LayerTrio
 from napari_glmedsa.ui.main_thread import MainThread
 
@@ -65,6 +66,8 @@ class FollowedImage:
     def close(self) -> None:
         """Leave the image for good."""
         self._leave()
+        for trio in list(self._trios.values()):
+            self._forget(trio.image)
         self._viewer.layers.events.removed.disconnect(self._on_layer_removed)
 
     def _follow(self) -> None:
@@ -80,23 +83,32 @@ class FollowedImage:
         self._image = image
         if image is not None:
             try:
-                known = self._trios.get(image.unique_id)
-                trio = known or LayerTrio(self._viewer, image)
+                self.trio = self._trio_of(image)
             except GLMedSAError as error:
                 self.failed.emit(error)
             else:
-                self._trios[image.unique_id] = self.trio = trio
-                self._enter(trio, previous)
+                self._enter(self.trio, previous)
         self.changed.emit()
 
+    def _trio_of(self, image: Image) -> LayerTrio:
+        trio = self._trios.get(image.unique_id)
+        if trio is None:
+            trio = self._trios[image.unique_id] = LayerTrio(self._viewer, image)
+            image.events.data.connect(self._on_image_data)
+        return trio
+
+    def _forget(self, image: Layer) -> LayerTrio | None:
+        trio = self._trios.pop(image.unique_id, None)
+        if trio is not None:
+            trio.image.events.data.disconnect(self._on_image_data)
+        return trio
+
     def _leave(self) -> None:
-        if self.trio is not None:
-            self.trio.image.events.data.disconnect(self._on_image_data)
         self.left.emit()
         self.trio = None
 
     def _enter(self, trio: LayerTrio, previous: LayerTrio | None) -> None:
-        trio.image.events.data.connect(self._on_image_data)
+        guard_canvas(self._viewer, self._picker.native)
         self.entered.emit(trio)
         trio.clicks.activate()
         if previous is not None:
@@ -109,12 +121,19 @@ class FollowedImage:
             trio.mask.ensure()
             self.started.emit(trio)
 
-    def _on_image_data(self, event: object) -> None:
-        if self.trio is not None:  # the layer holds another photograph now
-            self._trios.pop(self.trio.image.unique_id)
-            self._take(self.trio.image)
+    def _on_image_data(self, event: Any) -> None:
+        """Start anew: the layer holds another photograph, be it looked at or not."""
+        trio = self._forget(event.source)
+        if trio is None:
+            return
+        followed = trio is self.trio
+        if followed:
+            self._leave()  # first, because it saves what was accepted
+        trio.retire()
+        if followed:
+            self._take(trio.image)
 
     def _on_layer_removed(self, event: Any) -> None:
-        self._trios.pop(event.value.unique_id, None)
+        self._forget(event.value)
         self.follow_later()
         self._main_thread.call(self.layer_removed.emit)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from napari.components import ViewerModel
 from napari.layers import Image, Layer
 
+from napari_glmedsa.jobs import Job
 from napari_glmedsa.project import Provenance
 from napari_glmedsa.ui import convert
 from napari_glmedsa.ui.clicks import ClicksLayer
@@ -17,6 +18,16 @@ from napari_glmedsa.ui.styles import LESION
 
 if TYPE_CHECKING:
     from napari_glmedsa.inference import MaskPrediction
+
+
+def import_what_layers_need(_: Job) -> None:
+    """Import what napari imports at a session's first Points and Labels layers.
+
+    It takes a second in which the window would stand still: not so in the worker.
+    """
+    import pandas  # type: ignore[import-untyped]  # noqa: F401
+    import scipy.ndimage  # noqa: F401
+    import skimage.color.colorconv  # noqa: F401
 
 
 class LayerTrio:
@@ -43,13 +54,14 @@ class LayerTrio:
         self.mask = MaskLayer(viewer, image, below=self.clicks)
         self._viewer = viewer
         self._shown: tuple[object, ...] = ()
+        self._retired = False
         for name in TRANSFORM:
             getattr(image.events, name).connect(self._on_image_moved)
 
     @property
     def in_viewer(self) -> bool:
-        """Whether the image is still there."""
-        return self.image in self._viewer.layers
+        """Whether the image is still there, and these are its layers."""
+        return not self._retired and self.image in self._viewer.layers
 
     def show(self, prediction: MaskPrediction) -> None:
         """Draw a prediction as the current object.
@@ -100,6 +112,16 @@ class LayerTrio:
         for layer in layers[layers.index(self.image) + 1 :]:
             if isinstance(layer, Image) and self._overlaps(layer):
                 layer.visible = False
+
+    def retire(self) -> None:
+        """Let go of clicks and mask: the image layer holds another photograph now."""
+        self._retired = True
+        for name in TRANSFORM:
+            getattr(self.image.events, name).disconnect(self._on_image_moved)
+        self._shown = ()
+        self.mask.clear_object()
+        self.clicks.remove_all()
+        self.mask.give_up()
 
     def _start_object(self) -> None:
         self.clicks.remove_all()

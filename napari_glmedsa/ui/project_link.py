@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from napari.layers import Labels
 from napari.utils.notifications import show_error
 from psygnal import Signal
 
@@ -127,15 +128,16 @@ class ProjectLink:
         """Keep the accepted objects of this image from now on."""
         self.leave()
         self._trio = trio
-        trio.mask.painted.connect(self._on_painted)
+        trio.mask.repainted.connect(self._on_repainted)
         self._meet()
 
     def leave(self) -> None:
         """Save what was painted on accepted objects, and let go of the image."""
         if self._trio is not None:
+            self._look_at_accepted()
             if self._lacks(self._trio):
                 self.save()
-            self._trio.mask.painted.disconnect(self._on_painted)
+            self._trio.mask.repainted.disconnect(self._on_repainted)
             self._trio = None
 
     def keep(self) -> None:
@@ -202,10 +204,15 @@ class ProjectLink:
                 _bookmarks(trio).seen[entry.place] = entry.state
         self._say(words)
 
-    def _on_painted(self) -> None:
-        if self._trio is not None and self._trio.mask.objects:
-            _bookmarks(self._trio).version += 1
-            self.changed.emit()
+    def _on_repainted(self) -> None:
+        # Not now: napari may say so just before it changes the pixels.
+        self._main_thread.call(self._look_at_accepted)
+
+    def _look_at_accepted(self) -> None:
+        trio = self._trio
+        if trio is not None and trio.mask.objects and trio.mask.have_accepted_changed():
+            _bookmarks(trio).version += 1
+        self.changed.emit()
 
     def _lacks(self, trio: LayerTrio) -> bool:
         if self._desk is None or trio.mask.layer is None:
@@ -215,7 +222,7 @@ class ProjectLink:
 
     def _photograph(self, trio: LayerTrio) -> Photograph:
         accepted = AcceptedObjects(
-            trio.mask.ensure().data.copy(),  # the user goes on while the worker reads
+            _layer(trio).data.copy(),  # the user goes on while the worker reads
             trio.mask.object_id,
             dict(trio.mask.objects),
             self.annotator,
@@ -273,6 +280,11 @@ def _saving_into(entry: Entry) -> str:
 def _bookmarks(trio: LayerTrio) -> Bookmarks:
     """Return what was noted about a mask layer; it lives with the layer."""
     marks: Bookmarks
-    ours = trio.mask.ensure().metadata[OURS]
-    marks = ours.setdefault("bookmarks", Bookmarks())
+    marks = _layer(trio).metadata[OURS].setdefault("bookmarks", Bookmarks())
     return marks
+
+
+def _layer(trio: LayerTrio) -> Labels:
+    # Where the image layer holds another photograph by now, `ensure` would make a mask
+    # for that one.
+    return trio.mask.layer or trio.mask.ensure()

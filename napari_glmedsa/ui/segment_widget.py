@@ -18,9 +18,8 @@ from napari_glmedsa.registry import ModelRegistry, default_root
 from napari_glmedsa.session import JOB_CHAIN, SegmentationSession
 from napari_glmedsa.ui import convert, forms, saving
 from napari_glmedsa.ui.accepted import provenance
-from napari_glmedsa.ui.canvas_guard import guard_canvas
 from napari_glmedsa.ui.followed_image import FollowedImage
-from napari_glmedsa.ui.layers import LayerTrio
+from napari_glmedsa.ui.layers import LayerTrio, import_what_layers_need
 from napari_glmedsa.ui.main_thread import MainThread
 from napari_glmedsa.ui.model_choice import ModelChoice
 from napari_glmedsa.ui.project_link import ProjectLink
@@ -50,7 +49,6 @@ class SegmentWidget(Container[Widget]):
         self, viewer: napari.viewer.Viewer, registry: ModelRegistry | None = None
     ) -> None:
         self._closed = False
-        self._viewer = viewer
         self._asked: tuple[bytes, bytes] = (b"", b"")
         self._answer: MaskPrediction | None = None
         self._answered_by = ""
@@ -66,12 +64,14 @@ class SegmentWidget(Container[Widget]):
         self._project_jobs = JobQueue()  # a photograph takes seconds: no click waits
         cache = EmbeddingCache(default_cache_folder())
         self.session = SegmentationSession(registry, self._jobs, cache)
-        # The first job imports torch, while the user still looks for the photograph.
+        self._followed = FollowedImage(viewer, form.image, self._main_thread)
+        # The first jobs import, while the user still looks for the photograph.
+        follow = self._followed.follow_later
+        self._in_background("layers", import_what_layers_need, follow)
         offer = partial(forms.offer_devices, form.device)
         self._in_background("devices", forms.find_devices, offer)
         self._models = ModelChoice(form.model, registry, parent=self.native)
         form.manage_button.changed.connect(self._models.manage)
-        self._followed = FollowedImage(viewer, form.image, self._main_thread)
         self._project = ProjectLink(
             form.project,
             RecentProjects(registry.root),
@@ -82,7 +82,6 @@ class SegmentWidget(Container[Widget]):
         self._models.update()
         if form.model.value is None and not self._problem:
             self._on_model_picked()
-        self._followed.follow_later()
 
     @property
     def _trio(self) -> LayerTrio | None:
@@ -146,7 +145,6 @@ class SegmentWidget(Container[Widget]):
         self.session.set_image(None)
 
     def _on_image_entered(self, trio: LayerTrio) -> None:
-        guard_canvas(self._viewer, self.native)
         trio.clicks.changed.connect(self._on_clicks)
         trio.clicks.next_label_changed.connect(self._refresh)
 
@@ -276,7 +274,7 @@ class SegmentWidget(Container[Widget]):
             area=area,
             pixels=trio.n_pixels,
             quality=self._answer.iou_prediction if self._answer else None,
-            has_mask=area > 0 or trio.mask.union() is not None,
+            has_mask=area > 0 or trio.mask.has_objects,
             problem=self._problem,
             project=self._project.status,
             project_lacks=self._project.is_behind,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 CLICKS_NAME = "lesion"
 MASK_NAME = "lesion mask"
+FORMER_MASK_NAME = "lesion mask (former photograph)"
 
 LESION, BACKGROUND = "lesion", "background"
 """What a click says."""

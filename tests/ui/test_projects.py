@@ -144,12 +144,98 @@ def test_painting_on_an_accepted_object_can_be_saved(remembered, ready, wait):
     assert not button.enabled
     outside = tuple(np.argwhere(~drawn(ready))[0])
     paint(ready.mask, outside, 1)
-    assert button.enabled
+    wait(lambda: button.enabled)
     assert button.text == "Save to project"
     button.native.click()
     wait(lambda: not button.enabled)
     assert button.text == "Accept"
     assert remembered.mask(only_image(remembered))[outside]
+    ready.mask.undo()
+    wait(lambda: button.enabled)
+    button.native.click()
+    wait(lambda: not button.enabled)
+    assert not remembered.mask(only_image(remembered))[outside]
+
+
+def test_hiding_the_mask_is_no_change_to_be_saved(remembered, ready, wait):
+    accept(ready, CLICK, wait)
+    saved(ready, wait)
+    ready.mask.visible = False
+    ready.mask.visible = True
+    wait(lambda: ready.mask.visible)
+    ready.widget._project._look_at_accepted()
+    assert not ready.widget._project.is_behind
+
+
+def test_erasing_every_accepted_object_takes_the_annotation_back(
+    remembered, ready, wait
+):
+    accept(ready, CLICK, wait)
+    saved(ready, wait)
+    ready.mask.data[:] = 0
+    ready.mask.refresh()
+    wait(lambda: ready.widget.form.accept_button.enabled)
+    ready.widget.form.accept_button.native.click()
+    saved(ready, wait, n=0)
+    assert remembered.annotated() == []
+
+
+@pytest.mark.parametrize("size", ["same", "other"])
+def test_another_photograph_in_the_layer_gets_none_of_the_former_outlines(
+    remembered, ready, models, photo, wait, size
+):
+    accept(ready, CLICK, wait)
+    saved(ready, wait)
+    former = ready.mask.data.copy()
+    first = only_image(remembered)
+    outside = tuple(np.argwhere(former == 0)[0])
+    paint(ready.mask, outside, 1)  # not saved yet
+    flipped = np.flip(photo, 1).copy()
+    flipped = flipped if size == "same" else flipped[10:]
+    ready.image.data = flipped
+    wait(lambda: remembered.mask(first)[outside])
+    wait(lambda: "lesion mask" in ready.viewer.layers)
+    assert not ready.mask.visible
+    assert ready.mask.name == "lesion mask (former photograph)"
+    assert np.array_equal(ready.mask.data > 0, remembered.mask(first))
+    ready.mask = layer(ready, "lesion mask")
+    assert not ready.mask.data.any()
+    accept(ready, (20, 20), wait)
+    saved(ready, wait, n=2)
+    (second,) = set(remembered.annotated()) - {first}
+    assert np.array_equal(remembered.image(second), flipped)
+    assert np.array_equal(remembered.mask(second), drawn(ready))
+    assert remembered.labels(second) == (1,)
+    assert np.array_equal(remembered.image(first), photo)
+
+
+def test_a_photograph_replaced_while_nobody_looks_is_noticed(
+    remembered, ready, photo, wait
+):
+    """It was replaced once behind another image, and once without a dock."""
+    accept(ready, CLICK, wait)
+    saved(ready, wait)
+    second = ready.viewer.add_image(np.flip(photo, 0).copy(), name="second")
+    ready.widget.form.image.value = second.__wrapped__
+    wait(lambda: ready.widget._trio and ready.widget._trio.image is second.__wrapped__)
+    flipped = np.flip(photo, 1).copy()
+    ready.image.data = flipped
+    ready.widget.form.image.value = ready.image.__wrapped__
+    wait(lambda: ready.widget._trio.image is ready.image.__wrapped__)
+    wait(lambda: ready.widget._trio.mask.layer)
+    assert ready.widget._trio.pixels is flipped
+    assert not ready.widget._trio.mask.layer.data.any()
+    ready.mask = ready.widget._trio.mask.layer
+    accept(ready, (20, 20), wait)
+    saved(ready, wait, n=2)
+    ready.viewer.window.remove_dock_widget(ready.widget.native)
+    wait(lambda: ready.widget._closed)
+    ready.image.data = photo
+    ready.viewer.layers.selection.active = ready.image.__wrapped__
+    ready.widget = ready.open()
+    wait(lambda: ready.widget._trio and ready.widget._trio.mask.layer)
+    assert ready.widget._trio.mask.layer is not ready.mask
+    ready.widget.session.close()
 
 
 def test_what_was_painted_is_saved_when_the_user_goes_to_another_image(

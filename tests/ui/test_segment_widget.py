@@ -421,10 +421,25 @@ def test_each_image_keeps_its_clicks_and_its_mask(ready, photo, wait):
 def test_another_picture_in_the_same_layer_is_encoded_anew(ready, models, photo, wait):
     flipped = np.flip(photo, 1).copy()
     ready.image.data = flipped
+    wait(lambda: ready.mask not in ready.viewer.layers)  # it was empty
+    wait(lambda: "lesion mask" in ready.viewer.layers)
+    ready.mask = layer(ready, "lesion mask")
     wait(lambda: ready.widget.session.state is SessionState.READY)
     click(ready, CLICK)
     wanted = expected_mask(models, flipped, [CLICK], [1])
     wait(lambda: np.array_equal(drawn(ready), wanted))
+
+
+def test_the_area_in_the_dock_follows_the_brush_and_its_undoing(ready, wait):
+    click(ready, CLICK, wait=wait)
+    wait(lambda: "Area" in ready.widget.form.result.value)
+    before = ready.widget.form.result.value
+    area = int(drawn(ready).sum())
+    ready.mask.brush_size = 1
+    ready.mask.paint(tuple(np.argwhere(~drawn(ready))[0]), 1)
+    wait(lambda: f"Area {area + 1:,} px" in ready.widget.form.result.value)
+    ready.mask.undo()
+    wait(lambda: ready.widget.form.result.value == before)
 
 
 # ------------------------------------------------------------- docks come and go
