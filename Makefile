@@ -47,6 +47,9 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/bench_encode.py $(BENCH)
 	$(ON_SCREEN) $(BIN)/python benchmarks/bench_click.py $(BENCH)
 	$(BIN)/python benchmarks/bench_train_step.py $(BENCH)
+	$(BIN)/python benchmarks/bench_cache.py $(BENCH)
+	$(BIN)/python benchmarks/bench_predict.py $(BENCH)
+	$(ON_SCREEN) $(BIN)/python benchmarks/bench_import.py $(BENCH)
 
 screenshots: $(INSTALLED)
 	@$(BOOTSTRAP) virtual-screen
