@@ -30,14 +30,15 @@ def select_parameters(sam: Sam, config: TrainingConfig) -> dict[str, nn.Paramete
     Raises
     ------
     TrainingError
-        If a ``"full"`` training would leave adapters behind, or the encoder has
-        fewer blocks than are asked for.
+        If a ``"full"`` training would leave adapters behind, or asks for more
+        blocks than the encoder has.
+    AdapterMismatchError
+        If fresh adapters ask for them.
     """
     encoder = sam.image_encoder
     adapted = any(True for _ in iter_adapters(encoder))
     if config.trains == "adapters":
         if not adapted:
-            check_blocks(config, len(encoder.blocks))
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(config.seed)
                 inject_adapters(encoder, config.adapter)
