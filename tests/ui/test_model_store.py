@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from bomb import Bomb
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QWidget
 from segmenting import LONG
 from serving import Answer, serving
@@ -174,6 +175,22 @@ def test_a_file_is_added_after_its_type_was_asked_for(
     wait(lambda: dialog.table.selected.name == "mine")
     assert ModelSpec("mine") in registry.specs()
     assert not answers
+
+
+@pytest.mark.parametrize("name", ["mine.pth", "mine.safetensors"])
+def test_program_code_in_an_added_file_is_never_run(
+    dialog, tmp_path, tiny_sam, wait, monkeypatch, registry, name
+):
+    path, witness = tmp_path / name, tmp_path / "witness"
+    torch.save({**tiny_sam.state_dict(), "more": Bomb(witness)}, path)
+    monkeypatch.setattr(
+        QFileDialog, "getOpenFileName", lambda *_, **__: (str(path), "")
+    )
+    monkeypatch.setattr(QInputDialog, "getItem", lambda *_, **__: ("other", True))
+    dialog.add_button.click()
+    wait(lambda: "never " in dialog.details.text())
+    assert not witness.exists()
+    assert not (registry.root / "base" / "mine").exists()
 
 
 def test_an_adapter_is_added_too(dialog, registry, wait, tmp_path):

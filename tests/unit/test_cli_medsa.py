@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from bomb import Bomb
 from command import glmedsa, is_one_sentence
 from medsa import LAYOUTS, adapters_only, medsa_state, without
 from tiny import TINY
@@ -158,6 +159,7 @@ def test_files_that_cannot_be_imported_are_one_sentence(
 ):
     for tensors, sentence in (
         (tiny_sam.state_dict(), "no Med-SA adapters"),
+        ({7: torch.ones(1)}, "something else than named weights"),
         ({"state_dict": {"a": 1}}, "something else than named weights"),
         (without(state, lambda n: n.endswith("mask_tokens.weight")), "not one of SAM"),
     ):
@@ -167,6 +169,24 @@ def test_files_that_cannot_be_imported_are_one_sentence(
         assert is_one_sentence(outcome.err)
     outcome = bring(None, *PRESET, file=tmp_path / "nothing.pth")
     assert "no file" in outcome.err
+    assert not list((bring.registry.root / "adapters").glob("imported*"))
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_program_code_in_a_training_checkpoint_is_never_run(
+    bring, state, tmp_path, old
+):
+    witness = tmp_path / "witness"
+    path = tmp_path / "checkpoint.pth"
+    held = {"state_dict": state, "path_helper": Bomb(witness)}
+    torch.save(held, path, _use_new_zipfile_serialization=not old)
+    outcome = bring(None, *PRESET, file=path)
+    assert outcome.code == 2
+    assert "never run" in outcome.err
+    assert is_one_sentence(outcome.err)
+    path.rename(renamed := path.with_suffix(".safetensors"))
+    assert bring(None, *PRESET, file=renamed).code == 2
+    assert not witness.exists()
     assert not list((bring.registry.root / "adapters").glob("imported*"))
 
 
