@@ -14,12 +14,12 @@ from napari_glmedsa.registry import ModelRegistry, ModelSpec
 from napari_glmedsa.training.config import TrainingConfig
 from napari_glmedsa.training.estimate import estimate_run
 from napari_glmedsa.training.run import TrainingRun
+from napari_glmedsa.ui.pytorch import prepare_pytorch
 from napari_glmedsa.ui.run_snapshot import (
     Look,
     read_project,
     read_run,
 )
-from napari_glmedsa.ui.triton import bind_triton_to_its_own_llvm
 
 Verb = Literal["pause", "resume", "cancel"]
 
@@ -122,7 +122,7 @@ class FineTuneWork:
         self, model: ModelSpec, config: TrainingConfig, counts: Mapping[Split, int]
     ) -> str:
         """Return how long a run would take and how much memory, as a sentence."""
-        bind_triton_to_its_own_llvm()
+        prepare_pytorch()
         images = {str(split): number for split, number in counts.items()}
         try:
             return estimate_run(self._registry, model, config, images).sentence()

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 
 from napari_glmedsa.jobs import Job
 from napari_glmedsa.registry import ModelSpec
-from napari_glmedsa.ui.triton import bind_triton_to_its_own_llvm
+from napari_glmedsa.ui.pytorch import prepare_pytorch
 
 AUTO = "auto"
 
@@ -114,7 +114,7 @@ def device_picker() -> ComboBox:
 
 def find_devices(_: Job) -> list[str]:
     """Return the names of usable devices; in the worker, as it imports PyTorch."""
-    bind_triton_to_its_own_llvm()
+    prepare_pytorch()
     from napari_glmedsa.inference import available_devices
 
     return available_devices()

@@ -28,7 +28,7 @@ from napari_glmedsa.ui.main_thread import MainThread
 from napari_glmedsa.ui.model_store_rows import Activity, Row
 from napari_glmedsa.ui.model_store_table import ModelStoreTable
 from napari_glmedsa.ui.model_store_work import Doing, download, take_in, verify
-from napari_glmedsa.ui.triton import bind_triton_to_its_own_llvm
+from napari_glmedsa.ui.pytorch import prepare_pytorch
 
 SIZE = (520, 480)
 _WORK, _LOOK = "work", "look"
@@ -142,7 +142,7 @@ class ModelStoreDialog(QDialog):
         self._activities[name] = Activity("working", "Working")
 
         def run(job: Job) -> object:
-            bind_triton_to_its_own_llvm()  # before torch
+            prepare_pytorch()  # before torch
             doing = Doing(job, self._main_thread.wrap(partial(self._on_step, name)))
             return work(report=doing.report, cancelled=doing.cancelled)
 

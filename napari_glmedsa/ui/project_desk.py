@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_glmedsa.project import AnnotationProject, Provenance
 from napari_glmedsa.ui.accepted import AcceptedObject, AcceptedObjects
-from napari_glmedsa.ui.triton import bind_triton_to_its_own_llvm
+from napari_glmedsa.ui.pytorch import prepare_pytorch
 
 SAME_LESION = 0.5
 """IoU from which on two objects are two outlines of one lesion."""
@@ -221,7 +221,7 @@ def _best_iou(numbers: NDArray[np.uint16], mask: NDArray[np.bool_]) -> float:
 
 
 def _rgb(photograph: Photograph) -> NDArray[np.uint8]:
-    bind_triton_to_its_own_llvm()
+    prepare_pytorch()
     from napari_glmedsa.inference import to_rgb_uint8  # imports torch
 
     return to_rgb_uint8(photograph.pixels)

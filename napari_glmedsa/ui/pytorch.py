@@ -1,4 +1,4 @@
-"""Keep PyTorch's compiler from crashing a process that draws with Mesa's OpenGL."""
+"""What a process that draws windows has to do before it imports PyTorch."""
 
 from __future__ import annotations
 
@@ -9,11 +9,19 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from napari_glmedsa.waiting import wait_without_spinning
+
 logger = logging.getLogger(__name__)
 
 
-def bind_triton_to_its_own_llvm() -> None:
-    """Load Triton's library so that it finds its own LLVM; call before PyTorch.
+def prepare_pytorch() -> None:
+    """Make way for PyTorch in this process; call in the worker, before its import."""
+    wait_without_spinning()  # the window has a thread of its own to run
+    _bind_triton_to_its_own_llvm()
+
+
+def _bind_triton_to_its_own_llvm() -> None:
+    """Load Triton's library so that it finds its own LLVM.
 
     On Linux, torchvision imports Triton, whose library carries an LLVM. Mesa's OpenGL
     drivers, with which napari draws, carry another one, and the library loaded second
