@@ -118,7 +118,8 @@ class EmbeddingCache:
             original_size, input_size = header["original_size"], header["input_size"]
             if header["digest"] != _digest(key, original_size, input_size, features):
                 raise CheckpointError(f"{path.name} is not what was written.")
-        except (CheckpointError, KeyError) as error:
+        # RuntimeError: another process deletes the file just now.
+        except (CheckpointError, KeyError, RuntimeError) as error:
             logger.debug("embedding on disk not used: %s", error)
             with suppress(OSError):
                 path.unlink()
