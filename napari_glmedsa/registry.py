@@ -122,8 +122,7 @@ class ModelRegistry:
 
     def adapter_path(self, adapter: str) -> Path:
         """Return the file of an adapter, by name or path; else ModelNotFoundError."""
-        folder = self._folders("adapters", _ADAPTER_FILE).get(adapter)
-        if folder:
+        if folder := self._folders("adapters", _ADAPTER_FILE).get(adapter):
             return folder / _ADAPTER_FILE
         if Path(adapter).is_file():
             return Path(adapter)
@@ -224,6 +223,7 @@ class ModelRegistry:
         ModelNotFoundError, CheckpointError, RegistryError
             As `load_sam`.
         """
+        from napari_glmedsa.adapters.switches import apply_input
         from napari_glmedsa.inference import Predictor
 
         sam, fingerprint = self.load_base(spec.base, device=device)
@@ -233,6 +233,8 @@ class ModelRegistry:
             sam, card = load_adapted(sam, path, base_sha256=fingerprint)
             multimask_output = card.multimask_output
             fingerprint = f"{fingerprint}+{sha256_file(path)}"
+        elif base := self._base_cards().get(spec.base):
+            apply_input(sam, base.facts.get("input", ()))
         return Predictor(
             sam,
             fingerprint=fingerprint,

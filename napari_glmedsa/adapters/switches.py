@@ -4,6 +4,7 @@ No weight changes. Modules get another class of the same weights, or a wrapper t
 keeps them as ``base_layer``, so all works with fused attention and in training.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,6 +15,9 @@ from torch.nn import functional
 
 from napari_glmedsa.adapters.compat import Compat
 from napari_glmedsa.adapters.layers import unwrap
+from napari_glmedsa.errors import RegistryError
+
+_INPUT = ("unit_range_input", "swap_xy", "square_resize")
 
 
 class NormWithoutBias(nn.Module):
@@ -101,6 +105,30 @@ def apply_compat(sam: Sam, compat: Compat) -> None:
         sam.own_pixels = (sam.pixel_mean, sam.pixel_std)
         sam.pixel_mean = torch.zeros_like(sam.pixel_mean)
         sam.pixel_std = torch.full_like(sam.pixel_std, 255)
+
+
+def apply_input(sam: Sam, switches: Sequence[str]) -> None:
+    """Show images to a base as in its training, in place.
+
+    Parameters
+    ----------
+    sam
+        A model without adapters; those bring switches of their own.
+    switches
+        Fields of `Compat` that the card of the base names under ``input``.
+
+    Raises
+    ------
+    RegistryError
+        If one of them is none about the input.
+    """
+    if odd := [name for name in switches if name not in _INPUT]:
+        raise RegistryError(
+            f"The model's card asks for the input {odd[0]!r}, which is not known here; "
+            "update napari-glmedsa or correct the card."
+        )
+    if switches:
+        apply_compat(sam, Compat.from_json(dict.fromkeys(switches, True)))
 
 
 def remove_compat(sam: Sam) -> None:

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from napari_glmedsa.store.transfer import Report
 
 
-_LASTING = ("description", "architecture", "source", "licence", "citation")
+_LASTING = (
+    *("description", "architecture", "input"),
+    *("source", "licence", "citation"),
+)
 
 
 def official_cards() -> list[BaseCard]:

@@ -19,6 +19,7 @@ from napari_glmedsa.errors import (
 )
 from napari_glmedsa.files import read_json, sha256_file, write_json
 from napari_glmedsa.inference import Prompts, build_sam
+from napari_glmedsa.inference.preprocess import model_input
 from napari_glmedsa.registry import (
     DEFAULT_MODEL,
     ModelRegistry,
@@ -26,6 +27,7 @@ from napari_glmedsa.registry import (
     default_root,
     write_base,
 )
+from napari_glmedsa.store.recognition import inherited_facts
 
 CPU = torch.device("cpu")
 
@@ -258,3 +260,26 @@ def test_the_built_in_model_finds_a_drawn_lesion(tmp_path):
     prompts = Prompts([[columns.mean(), rows.mean()]], [1])
     prediction = predictor.predict(predictor.encode(lesion.image), prompts)
     assert dice(prediction.mask, lesion.mask) > 0.8
+
+
+def test_a_base_is_shown_images_as_in_its_own_training(registry, image):
+    known = {card.name: card for card in registry.bases()}
+    wanted = known["medsam_vit_b"].facts["input"]
+    assert set(wanted) == {"unit_range_input", "square_resize"}
+    assert inherited_facts(known["medsam_vit_b"])["input"] == wanted
+    assert "input" not in known["sam_vit_b"].facts
+    plain = registry.load(ModelSpec("sam_tiny"), device=CPU)
+    path = registry.root / "base" / "sam_tiny" / "card.json"
+    card = read_json(path)
+    write_json(path, {**card, "input": wanted})
+    own = registry.load(ModelSpec("sam_tiny"), device=CPU)
+    wide = image[:40]
+    tensor, size = model_input(own.sam, wide)
+    assert size == (64, 64)
+    assert 0 <= tensor.min() < tensor.max() <= 1
+    assert model_input(plain.sam, wide)[1] != size
+    adapted = registry.load(ModelSpec("sam_tiny", "tiny_adapter"), device=CPU)
+    assert model_input(adapted.sam, wide)[1] != size  # its card says nothing of it
+    write_json(path, {**card, "input": ["upside_down"]})
+    with pytest.raises(RegistryError, match="upside_down"):
+        registry.load(ModelSpec("sam_tiny"), device=CPU)
