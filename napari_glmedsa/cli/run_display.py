@@ -25,7 +25,13 @@ if TYPE_CHECKING:
     from napari_glmedsa.training.gate import GateResult
     from napari_glmedsa.training.run import TrainingRun
 
-_METRICS = {"dice": "Dice", "iou": "IoU", "threshold_jaccard": "Threshold Jaccard"}
+_METRICS = {
+    "dice": "Dice",
+    "iou": "IoU",
+    "threshold_jaccard": "Threshold Jaccard",
+    "pooled_dice": "Pooled Dice",
+    "pooled_iou": "Pooled IoU",
+}
 
 
 class RunDisplay:
@@ -115,6 +121,8 @@ def show_gate(result: "GateResult") -> None:
     for heading in ("Clicks", "Old", "New", "Gain"):
         table.add_column(heading, justify="right")
     for metric, heading in _METRICS.items():
+        if metric not in result.before:  # pooled figures, in an earlier version's file
+            continue
         for index, clicks in enumerate(result.clicks):
             old, new = result.before[metric][index], result.after[metric][index]
             table.add_row(

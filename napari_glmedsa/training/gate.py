@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # torch comes with the models, after the window is open
 Verdict = Literal["better", "not_worse", "worse", "too_few"]
 
 METRICS = ("dice", "iou", "threshold_jaccard")
+POOLED = ("pooled_dice", "pooled_iou")
 FEWEST_IMAGES = 5
 """With fewer held-out images nothing is activated without being asked."""
 
@@ -45,8 +46,9 @@ class GateResult:
     clicks
         After how many clicks was measured, such as ``(1, 3)``.
     before, after
-        Means over images: metric (``dice``, ``iou``, ``threshold_jaccard``) to one
-        value per entry of `clicks`.
+        Metric to one value per entry of `clicks`: means over images (`METRICS`), and
+        figures over the pixels of all images together (`POOLED`, which results of
+        earlier versions lack).
     difference, interval
         Mean gain in Dice after one click, and its paired bootstrap 95 % interval.
     margin
@@ -142,8 +144,10 @@ def compare(
     ------
     TrainingError
         If there is no case.
+    ArithmeticError
+        If the means cannot be of the same masks, see `evaluation.summarise`.
     """
-    from napari_glmedsa.evaluation import PROTOCOL, evaluate_clicks
+    from napari_glmedsa.evaluation import PROTOCOL, evaluate_clicks, summarise
 
     clicks = (1,) if n_clicks == 1 else (1, n_clicks)
     scores: dict[str, list[tuple[ImageScore, ImageScore]]] = {}
@@ -159,13 +163,18 @@ def compare(
         raise TrainingError(
             "There is no held-out image to compare the models on; annotate more."
         )
+    old_scores, new_scores = (
+        [
+            _of_image(image, [pair[side] for pair in pairs])
+            for image, pairs in scores.items()
+        ]
+        for side in (0, 1)
+    )
     images = tuple(
         ImageComparison(
-            image,
-            _means([old for old, _ in pairs], clicks),
-            _means([new for _, new in pairs], clicks),
+            old.id, _after(asdict(old), clicks), _after(asdict(new), clicks)
         )
-        for image, pairs in scores.items()
+        for old, new in zip(old_scores, new_scores, strict=True)
     )
     gains = np.array([row.after["dice"][0] - row.before["dice"][0] for row in images])
     interval = paired_bootstrap(gains, seed=seed)
@@ -173,8 +182,8 @@ def compare(
     result = GateResult(
         n=len(images),
         clicks=clicks,
-        before=_mean_of([row.before for row in images]),
-        after=_mean_of([row.after for row in images]),
+        before=_after(summarise(old_scores), clicks, METRICS + POOLED),
+        after=_after(summarise(new_scores), clicks, METRICS + POOLED),
         difference=float(gains.mean()),
         interval=interval,
         margin=margin,
@@ -250,25 +259,28 @@ def _sentence(result: GateResult) -> str:
     )
 
 
-def _means(
-    scores: "Sequence[ImageScore]", clicks: tuple[int, ...]
-) -> dict[str, tuple[float, ...]]:
-    """Return each metric after each of `clicks`, the mean over an image's objects."""
-    return _mean_of(
-        [
-            {name: tuple(getattr(s, name)[c - 1] for c in clicks) for name in METRICS}
-            for s in scores
-        ]
+def _of_image(image: str, objects: "Sequence[ImageScore]") -> "ImageScore":
+    """Return the scores of an image: means over its objects, and all their pixels."""
+    from napari_glmedsa.evaluation import ImageScore, summarise
+
+    means = summarise(objects)
+    pixels = np.sum([score.pixels for score in objects], axis=0)
+    return ImageScore(
+        image,
+        tuple(means["dice"]),
+        tuple(means["iou"]),
+        tuple(means["threshold_jaccard"]),
+        tuple((int(both), int(either)) for both, either in pixels),
     )
 
 
-def _mean_of(
-    rows: Sequence[Mapping[str, tuple[float, ...]]],
+def _after(
+    values: Mapping[str, Sequence[float]],
+    clicks: tuple[int, ...],
+    names: tuple[str, ...] = METRICS,
 ) -> dict[str, tuple[float, ...]]:
-    return {
-        name: tuple(np.mean([row[name] for row in rows], axis=0).tolist())
-        for name in METRICS
-    }
+    """Pick the values after each of `clicks` from one per click."""
+    return {name: tuple(values[name][c - 1] for c in clicks) for name in names}
 
 
 def _tuples(values: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, ...]]:

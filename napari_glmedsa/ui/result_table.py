@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 
-from napari_glmedsa.training.gate import METRICS, GateResult
+from napari_glmedsa.training.gate import GateResult
 from napari_glmedsa.ui import forms
 
 _METRIC_WORDS = {
@@ -15,13 +15,21 @@ _METRIC_WORDS = {
         "Thr. Jaccard",
         "IoU that counts as 0 below 0.65, as in the ISIC 2018 challenge",
     ),
+    "pooled_dice": (
+        "Pooled Dice",
+        "Dice over the pixels of all images together: large lesions weigh more",
+    ),
+    "pooled_iou": (
+        "Pooled IoU",
+        "IoU over the pixels of all images together: large lesions weigh more",
+    ),
 }
 _RIGHT = Qt.AlignmentFlag.AlignRight
 _LEFT = Qt.AlignmentFlag.AlignLeft
 
 
 class ResultTable(QWidget):
-    """Means over the held-out images, before and after, and the gate's sentence."""
+    """Figures over the held-out images, before and after, and the gate's sentence."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +73,9 @@ class ResultTable(QWidget):
             self._grid.addWidget(QLabel(word), 0, column, 1, 2, _RIGHT)
             for offset, when in enumerate(("before", "after")):
                 self._grid.addWidget(QLabel(when), 1, column + offset, _RIGHT)
-        for row, metric in enumerate(METRICS, start=2):
+        # Results of earlier versions have no pooled figures.
+        metrics = [metric for metric in _METRIC_WORDS if metric in result.before]
+        for row, metric in enumerate(metrics, start=2):
             word, tooltip = _METRIC_WORDS[metric]
             pairs = zip(result.before[metric], result.after[metric], strict=True)
             words = (word, *(f"{value:.3f}" for pair in pairs for value in pair))

@@ -13,6 +13,7 @@ from napari_glmedsa.samples import draw_lesion
 from napari_glmedsa.training.config import TrainingConfig
 from napari_glmedsa.training.events import EpochEvent, NoticeEvent, StepEvent
 from napari_glmedsa.training.gallery import GalleryItem
+from napari_glmedsa.training.gate import METRICS
 from napari_glmedsa.training.presets import PRESETS
 from napari_glmedsa.training.status import RunStatus
 from napari_glmedsa.ui.learning_curve import Curves, LearningCurve
@@ -160,7 +161,10 @@ def test_the_table_shows_before_and_after_for_each_number_of_clicks(qtbot):
         ("Dice", "0.800", "0.900", "0.810", "0.910"),
         ("IoU", "0.700", "0.850", "0.710", "0.860"),
         ("Thr. Jaccard", "0.600", "0.840", "0.610", "0.845"),
+        ("Pooled Dice", "0.820", "0.920", "0.830", "0.930"),
+        ("Pooled IoU", "0.695", "0.852", "0.709", "0.869"),
     ]
+    assert table.minimumSizeHint().width() <= 300
     assert table.verdict.value == GATE.sentence
     assert "+0.100" in table.difference.value
     assert "+0.050 to +0.150" in table.difference.value
@@ -168,6 +172,16 @@ def test_the_table_shows_before_and_after_for_each_number_of_clicks(qtbot):
     table.show_result(None)
     assert table.rows == []
     assert table.isHidden()
+
+
+def test_a_result_of_before_there_were_pooled_figures_has_the_means_alone(qtbot):
+    table = ResultTable()
+    qtbot.addWidget(table)
+    before, after = (
+        {name: side[name] for name in METRICS} for side in (GATE.before, GATE.after)
+    )
+    table.show_result(replace(GATE, before=before, after=after))
+    assert [row[0] for row in table.rows] == ["Dice", "IoU", "Thr. Jaccard"]
 
 
 def item(index: int) -> GalleryItem:

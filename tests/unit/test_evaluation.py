@@ -4,6 +4,10 @@ P15: the click simulator is in (x, y), deterministic per image, and asks in the 
 lesion. P16: the metrics, pooled ones and the Jensen bound included.
 """
 
+import math
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -147,8 +151,26 @@ def test_the_mean_iou_is_never_below_the_bound_of_the_mean_dice():
     mean = summarise(images)
     assert mean["iou"][0] > jensen_bound(mean["dice"][0])
     impossible = ImageScore("table one", (0.929,), (0.845,), (0.0,), ((0, 0),))
-    with pytest.raises(AssertionError, match="not of the same masks"):
+    with pytest.raises(ArithmeticError, match="not of the same masks"):
         summarise([impossible])
+
+
+def test_the_bound_is_kept_by_an_interpreter_that_drops_assertions():
+    code = (
+        "from napari_glmedsa.evaluation import ImageScore, summarise\n"
+        "summarise([ImageScore('a', (0.929,), (0.845,), (0.0,), ((0, 0),))])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-O", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "ArithmeticError: A mean IoU of 0.8450" in done.stderr
+
+
+def test_means_that_are_no_numbers_are_refused():
+    unknown = ImageScore("a", (math.nan,), (math.nan,), (0.0,), ((0, 0),))
+    with pytest.raises(ArithmeticError, match="not of the same masks"):
+        summarise([unknown])
 
 
 def test_pooled_figures_of_empty_masks_are_perfect():

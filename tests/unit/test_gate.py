@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from napari_glmedsa import evaluation
+from napari_glmedsa.cli.run_display import show_gate
 from napari_glmedsa.errors import TrainingError
 from napari_glmedsa.evaluation import Case, dice
 from napari_glmedsa.training.gate import GateResult, compare, paired_bootstrap
@@ -111,6 +113,55 @@ def test_objects_of_one_image_are_one_row():
     result = compare(Painter(iter([8, 0])), Painter(iter([0, 0])), both)
     assert (result.n, [row.id for row in result.images]) == (1, ["a"])
     assert result.images[0].before["iou"][0] == pytest.approx(0.75)
+
+
+def test_pooled_figures_are_over_the_pixels_of_all_objects_of_all_images():
+    image, other = (case.image for case in list(cases(2)))
+    other[:16] = 255  # 512 pixels beside 128
+    three = [
+        Case(name, drawn, drawn[..., 0] > 0)
+        for name, drawn in (("a#1", image), ("a#2", image), ("b", other))
+    ]
+    result = compare(Painter(iter([8, 0, 4])), Painter(iter([0, 0, 0])), three)
+    both, either = 64 + 128 + 384, 128 + 128 + 512
+    assert result.before["pooled_iou"] == pytest.approx([both / either] * 2)
+    assert result.before["pooled_dice"] == pytest.approx(
+        [2 * both / (both + either)] * 2
+    )
+    assert result.before["iou"] == pytest.approx([0.75] * 2)  # of 0.75 and 0.75
+    assert result.after["pooled_dice"] == result.after["pooled_iou"] == (1, 1)
+
+
+def test_means_that_cannot_be_of_the_same_masks_stop_the_comparison(monkeypatch):
+    monkeypatch.setattr(evaluation, "iou", lambda *_: 0.3)
+    with pytest.raises(ArithmeticError, match="not of the same masks"):
+        judge([2] * 5, [2] * 5)
+
+
+def test_a_result_of_before_there_were_pooled_figures_is_read_and_shown(capsys):
+    result = judge([2] * 5, [1] * 5)
+    show_gate(result)
+    assert "Pooled Dice" in capsys.readouterr().out
+    document = result.to_json()
+    for side in ("before", "after"):
+        for name in ("pooled_dice", "pooled_iou"):
+            del document[side][name]
+    old = GateResult.from_json(document)
+    assert old.before["dice"] == result.before["dice"]
+    show_gate(old)
+    printed = capsys.readouterr().out
+    assert "Threshold Jaccard" in printed
+    assert "Pooled" not in printed
+
+
+def test_the_printed_table_gives_pooled_figures_below_the_means(capsys):
+    result = judge([8, 4, 0, 0, 2], [0, 1, 2, 3, 4])
+    show_gate(result)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    for heading, name in (("Dice", "pooled_dice"), ("IoU", "pooled_iou")):
+        old, new = result.before[name][0], result.after[name][0]
+        row = ["Pooled", heading, "1", f"{old:.3f}", f"{new:.3f}", f"{new - old:+.3f}"]
+        assert row in lines
 
 
 def test_the_result_survives_its_file_and_a_second_time():
