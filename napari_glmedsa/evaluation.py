@@ -9,8 +9,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from skimage.transform import resize
+from torch.nn.functional import interpolate
 
-from napari_glmedsa.inference import MaskPrediction, Predictor, Prompts
+from napari_glmedsa.inference import (
+    ImageEmbedding,
+    MaskPrediction,
+    Predictor,
+    Prompts,
+)
 from napari_glmedsa.simulation import ClickSimulator
 
 PROTOCOL: dict[str, Any] = {
@@ -23,6 +29,8 @@ PROTOCOL: dict[str, Any] = {
     "seeding": "per image, from the seed and the image's id",
     "threshold_jaccard": "IoU if at least 0.65, else 0 (ISIC 2018)",
 }
+
+_MEDSA_THRESHOLDS = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 
 def dice(mask: NDArray[np.bool_], target: NDArray[np.bool_]) -> float:
@@ -114,10 +122,20 @@ def evaluate_clicks(
         One per case, in order.
     """
     for case in cases:
-        _same_shape(case.mask, case.image[..., 0])
-        masks = [
-            p.mask for p in replay_clicks(predictor, case, n_clicks=n_clicks, seed=seed)
-        ]
+        yield from evaluate_seeds(predictor, case, n_clicks=n_clicks, seeds=(seed,))
+
+
+def evaluate_seeds(
+    predictor: Predictor, case: Case, *, n_clicks: int = 3, seeds: Iterable[int] = (0,)
+) -> Iterator[ImageScore]:
+    """Score one image as `evaluate_clicks` does, once per seed; it is encoded once."""
+    _same_shape(case.mask, case.image[..., 0])
+    embedding = predictor.encode(case.image)
+    for seed in seeds:
+        answers = replay_clicks(
+            predictor, case, n_clicks=n_clicks, seed=seed, embedding=embedding
+        )
+        masks = [answer.mask for answer in answers]
         yield ImageScore(
             case.id,
             tuple(dice(mask, case.mask) for mask in masks),
@@ -128,10 +146,18 @@ def evaluate_clicks(
 
 
 def replay_clicks(
-    predictor: Predictor, case: Case, *, n_clicks: int = 3, seed: int = 0
+    predictor: Predictor,
+    case: Case,
+    *,
+    n_clicks: int = 3,
+    seed: int = 0,
+    embedding: ImageEmbedding | None = None,
 ) -> Iterator[MaskPrediction]:
-    """Click in the model's input frame, as `PROTOCOL` says, and yield every answer."""
-    embedding = predictor.encode(case.image)
+    """Click in the model's input frame, as `PROTOCOL` says, and yield every answer.
+
+    The image is encoded unless its embedding is given.
+    """
+    embedding = embedding or predictor.encode(case.image)
     size = embedding.input_size
     target = resize(case.mask.astype(np.float32), size, order=1, anti_aliasing=True)
     target = target >= 0.5
@@ -187,6 +213,34 @@ def summarise(scores: Sequence[ImageScore]) -> dict[str, list[float]]:
     return means
 
 
+def medsa_scores(
+    low_res_logits: torch.Tensor, target: NDArray[Any]
+) -> tuple[float, float]:
+    """Return Dice and IoU as Med-SA's release computes them.
+
+    Both masks are brought to 256 x 256 by repeating pixels, both are compared with
+    each of the thresholds 0.1, 0.3, 0.5, 0.7 and 0.9 (the logits themselves, not
+    their sigmoid), and the smoothed scores are averaged over the thresholds.
+
+    Parameters
+    ----------
+    low_res_logits
+        (1, 1, h, w) float, of the part that shows the image.
+    target
+        (H, W) bool, or float from 0 to 1.
+    """
+    logits = _at_medsa_size(low_res_logits)
+    truth = _at_medsa_size(torch.as_tensor(target, dtype=torch.float32)[None, None])
+    dices: list[float] = []
+    ious: list[float] = []
+    for threshold in _MEDSA_THRESHOLDS:
+        mask, lesion = logits > threshold, truth > threshold
+        both, either = _overlap(mask, lesion)
+        dices.append((2 * both + 1e-4) / (both + either + 1e-4))
+        ious.append((both + 1e-6) / (either + 1e-6))
+    return float(np.mean(dices)), float(np.mean(ious))
+
+
 def jensen_bound(mean_dice: float) -> float:
     """Return the least mean IoU that images with this mean Dice can have.
 
@@ -195,6 +249,12 @@ def jensen_bound(mean_dice: float) -> float:
     otherwise shows figures of different predictions or averages.
     """
     return mean_dice / (2 - mean_dice)
+
+
+def _at_medsa_size(maps: torch.Tensor) -> NDArray[np.float32]:
+    resized = interpolate(maps.float(), size=(256, 256), mode="nearest")[0, 0]
+    array: NDArray[np.float32] = resized.cpu().numpy()
+    return array
 
 
 def _overlap(mask: NDArray[np.bool_], target: NDArray[np.bool_]) -> tuple[int, int]:

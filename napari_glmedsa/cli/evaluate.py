@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import numpy as np
 import typer
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from napari_glmedsa.cli.inputs import (
     DeviceOption,
@@ -18,13 +16,13 @@ from napari_glmedsa.cli.inputs import (
     prepare_folder,
 )
 from napari_glmedsa.cli.pairing import name_unpaired, pair_by_stem, read_pair
+from napari_glmedsa.cli.score_tables import Metrics, Scores, show_scores
 from napari_glmedsa.cli.terminal import SOME_FAILED, complain, telling
 from napari_glmedsa.errors import GLMedSAError, OutputError
 
 if TYPE_CHECKING:
+    from napari_glmedsa.cli.medsa_protocol import MedsaScore
     from napari_glmedsa.evaluation import ImageScore
-
-_WIDE_UP_TO = 3  # clicks; more of them would not fit on a line of 80 characters
 
 
 def evaluate(
@@ -38,8 +36,18 @@ def evaluate(
         int, typer.Option(metavar="N", min=1, help="Simulated clicks per image.")
     ] = 3,
     seed: Annotated[
-        int, typer.Option(min=0, help="Another seed clicks elsewhere.")
-    ] = 0,
+        list[int] | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            show_default="0",
+            help="Another seed clicks elsewhere; give several for their mean and SD.",
+        ),
+    ] = None,
+    protocol: Annotated[
+        Literal["image", "medsa"],
+        typer.Option(help="At the image's own size, or as Med-SA's release scores."),
+    ] = "image",
     model: ModelOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "fp32",
@@ -53,8 +61,11 @@ def evaluate(
     The first click falls on a random pixel of the lesion, each later one on a
     random pixel that the model missed; the same seed gives the same clicks.
     """
-    from napari_glmedsa.evaluation import PROTOCOL, Case, evaluate_clicks, summarise
+    from napari_glmedsa.cli.medsa_protocol import evaluate_medsa
+    from napari_glmedsa.evaluation import Case, evaluate_seeds
 
+    seeds = tuple(dict.fromkeys(seed or [0]))
+    score = evaluate_medsa if protocol == "medsa" else evaluate_seeds
     pairing = pair_by_stem(images, masks)
     name_unpaired(pairing)
     if report is not None:
@@ -62,13 +73,13 @@ def evaluate(
     spec = model_spec(model)
     predictor = load_predictor(spec, device, precision)
 
-    scores: list[ImageScore] = []
+    scores: list[Sequence[ImageScore | MedsaScore]] = []  # per image, per seed
     failed: list[str] = []
     with telling(len(pairing.pairs), "Evaluating") as teller:
         for image_path, mask_path in pairing.pairs:
             try:
                 case = Case(image_path.stem, *read_pair(image_path, mask_path))
-                scores += evaluate_clicks(predictor, [case], n_clicks=clicks, seed=seed)
+                scores.append([*score(predictor, case, n_clicks=clicks, seeds=seeds)])
             except GLMedSAError as error:
                 if len(pairing.pairs) == 1:  # nothing to go on with
                     raise
@@ -77,20 +88,16 @@ def evaluate(
             teller.step()
 
     if scores:
-        mean = summarise(scores)
-        document = {
-            "mean": mean,
-            "images": [
-                {"id": score.id, "dice": list(score.dice), "iou": list(score.iou)}
-                for score in scores
-            ],
-            "n": len(scores),
-            "model": str(spec),
-            "precision": predictor.precision,
-            "protocol": {**PROTOCOL, "n_clicks": clicks, "seed": seed},
-        }
-        _show(scores, mean, clicks)
+        result = _collect(scores, seeds)
+        show_scores(result)
         if report is not None:
+            document = {
+                **_figures(result),
+                "n": len(scores),
+                "model": str(spec),
+                "precision": predictor.precision,
+                "protocol": _protocol(protocol, clicks, seeds),
+            }
             _write_report(report, document)
     if failed:
         complain(
@@ -98,6 +105,74 @@ def evaluate(
             f" means ({', '.join(failed)})."
         )
         raise typer.Exit(SOME_FAILED)
+
+
+def _collect(
+    scores: Sequence[Sequence["ImageScore | MedsaScore"]], seeds: Sequence[int]
+) -> Scores:
+    from napari_glmedsa.training.gate import paired_bootstrap
+
+    by_seed = [_means(column) for column in zip(*scores, strict=True)]
+    metrics = [name for name in by_seed[0] if not name.startswith("pooled")]
+    # image, seed, click
+    values = {
+        name: np.array([[getattr(one, name) for one in row] for row in scores])
+        for name in metrics
+    }
+    per_image = {name: array.mean(axis=1) for name, array in values.items()}
+    means = {name: [one[name] for one in by_seed] for name in by_seed[0]}
+    several = len(seeds) > 1
+    return Scores(
+        seeds=dict(zip(seeds, by_seed, strict=True)),
+        images=[
+            (row[0].id, {name: per_image[name][n].tolist() for name in metrics})
+            for n, row in enumerate(scores)
+        ],
+        mean={name: np.mean(rows, axis=0).tolist() for name, rows in means.items()},
+        sd={
+            name: np.std(rows, axis=0, ddof=1).tolist()
+            for name, rows in means.items()
+            if several
+        },
+        interval={
+            name: [paired_bootstrap(column) for column in array.T]
+            for name, array in per_image.items()
+            if len(scores) > 1
+        },
+    )
+
+
+def _means(scores: Sequence["ImageScore | MedsaScore"]) -> Metrics:
+    from napari_glmedsa.evaluation import ImageScore, summarise
+
+    full = [score for score in scores if isinstance(score, ImageScore)]
+    if full:
+        return summarise(full)
+    return {
+        name: np.mean([getattr(score, name) for score in scores], axis=0).tolist()
+        for name in ("dice", "iou")
+    }
+
+
+def _figures(result: Scores) -> dict[str, Any]:
+    figures: dict[str, Any] = {"mean": result.mean, "interval": result.interval}
+    if result.sd:
+        figures["sd"] = result.sd
+        figures["seeds"] = {str(seed): mean for seed, mean in result.seeds.items()}
+    figures["images"] = [
+        {"id": name, "dice": values["dice"], "iou": values["iou"]}
+        for name, values in result.images
+    ]
+    return figures
+
+
+def _protocol(name: str, n_clicks: int, seeds: Sequence[int]) -> dict[str, Any]:
+    from napari_glmedsa.cli.medsa_protocol import MEDSA_PROTOCOL
+    from napari_glmedsa.evaluation import PROTOCOL
+
+    rules = MEDSA_PROTOCOL if name == "medsa" else PROTOCOL
+    given = {"seed": seeds[0]} if len(seeds) == 1 else {"seeds": list(seeds)}
+    return {"name": name, **rules, "n_clicks": n_clicks, **given}
 
 
 def _prepare_report(report: Path) -> None:
@@ -122,65 +197,3 @@ def _write_report(report: Path, document: dict[str, Any]) -> None:
             f"{report} cannot be written ({error.strerror}); choose another --json"
             " file."
         ) from error
-
-
-def _show(
-    scores: Sequence["ImageScore"], mean: dict[str, list[float]], n_clicks: int
-) -> None:
-    console = Console(emoji=False)
-    wide = n_clicks <= _WIDE_UP_TO
-    table = _wide_table(scores, n_clicks) if wide else _long_table(scores, n_clicks)
-    if not console.is_terminal:  # a file or a pipe has no right edge
-        console.width = max(console.width, console.measure(table).maximum)
-    console.print(table)
-    images = "1 image" if len(scores) == 1 else f"{len(scores)} images"
-    summary = Table(
-        title=f"Mean of {images}", box=box.SIMPLE_HEAD, title_justify="left"
-    )
-    for heading in (
-        *("Clicks", "Dice", "IoU", "Threshold Jaccard"),
-        *("Pooled Dice", "Pooled IoU"),
-    ):
-        summary.add_column(heading, justify="right")
-    for click, values in enumerate(zip(*mean.values(), strict=True), start=1):
-        summary.add_row(str(click), *map(_number, values))
-    console.print(summary)
-
-
-def _wide_table(scores: Sequence["ImageScore"], n_clicks: int) -> Table:
-    """One row per image, one column per metric and click."""
-    table = _image_table()
-    table.caption = "after 1, 2, ... clicks; TJ is the threshold Jaccard"
-    table.caption_justify = "left"
-    for metric in ("Dice", "IoU", "TJ"):
-        for click in range(1, n_clicks + 1):
-            table.add_column(f"{metric}\n{click}", justify="right", no_wrap=True)
-    for score in scores:
-        values = (*score.dice, *score.iou, *score.threshold_jaccard)
-        table.add_row(score.id, *map(_number, values))
-    return table
-
-
-def _long_table(scores: Sequence["ImageScore"], n_clicks: int) -> Table:
-    """One row per image and click."""
-    table = _image_table()
-    for heading in ("Clicks", "Dice", "IoU", "Threshold Jaccard"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for score in scores:
-        rows = zip(score.dice, score.iou, score.threshold_jaccard, strict=True)
-        for click, values in enumerate(rows, start=1):
-            name = score.id if click == 1 else ""
-            table.add_row(
-                name, str(click), *map(_number, values), end_section=click == n_clicks
-            )
-    return table
-
-
-def _image_table() -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), header_style="bold")
-    table.add_column("Image", overflow="fold")
-    return table
-
-
-def _number(value: float) -> str:
-    return f"{value:.3f}"

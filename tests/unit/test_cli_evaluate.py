@@ -1,14 +1,18 @@
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from command import Outcome, glmedsa, is_one_sentence
 
+from napari_glmedsa.cli.medsa_protocol import evaluate_medsa
 from napari_glmedsa.cli.pairing import pair_by_stem
 from napari_glmedsa.errors import ImageFormatError
+from napari_glmedsa.evaluation import Case, medsa_scores
 from napari_glmedsa.images import write_image, write_mask
 from napari_glmedsa.registry import ModelRegistry
 from napari_glmedsa.samples import draw_lesion
@@ -84,7 +88,9 @@ def test_the_report_has_every_image_click_and_metric(evaluate, tmp_path):
     outcome = evaluate("--clicks", 2, "--seed", 5, "--json", report)
     assert outcome.code == 0
     document = json.loads(report.read_text())
-    assert list(document) == ["mean", "images", "n", "model", "precision", "protocol"]
+    assert list(document) == [
+        *("mean", "interval", "images", "n", "model", "precision", "protocol")
+    ]
     assert (document["n"], document["model"]) == (3, "sam_tiny")
     assert document["precision"] == "fp32"  # figures are exact unless asked otherwise
     assert document["protocol"]["n_clicks"] == 2
@@ -127,6 +133,96 @@ def test_equal_seeds_give_equal_scores_and_others_do_not(evaluate, tmp_path):
         scores.append(json.loads((tmp_path / f"{name}.json").read_text())["images"])
     assert scores[0] == scores[1]
     assert scores[0] != scores[2]
+
+
+def test_several_seeds_give_their_mean_and_standard_deviation(evaluate, tmp_path):
+    report = tmp_path / "r.json"
+    alone = []
+    for seed in (0, 1):
+        evaluate("--clicks", 2, "--seed", seed, "--json", report)
+        alone.append(json.loads(report.read_text()))
+    outcome = evaluate(
+        *("--clicks", 2, "--seed", 0, "--seed", 1, "--seed", 0, "--json", report)
+    )
+    document = json.loads(report.read_text())
+    assert document["seeds"] == {"0": alone[0]["mean"], "1": alone[1]["mean"]}
+    assert document["protocol"]["seeds"] == [0, 1]
+    for metric, mean in document["mean"].items():
+        each = np.array([one["mean"][metric] for one in alone])
+        assert np.allclose(mean, each.mean(axis=0))
+        assert np.allclose(
+            document["sd"][metric], np.abs(each[0] - each[1]) / np.sqrt(2)
+        )
+    first = [one["images"][0]["dice"] for one in alone]
+    assert np.allclose(document["images"][0]["dice"], np.mean(first, axis=0))
+    assert "Mean of 3 images and 2 seeds" in outcome.out
+    assert "SD: over seeds 0, 1" in outcome.out
+    assert max(map(len, outcome.out.splitlines())) <= 80
+
+
+def test_every_mean_over_images_has_an_interval(evaluate, tmp_path):
+    report = tmp_path / "r.json"
+    outcome = evaluate("--clicks", 2, "--json", report)
+    document = json.loads(report.read_text())
+    assert list(document["interval"]) == ["dice", "iou", "threshold_jaccard"]
+    for metric, intervals in document["interval"].items():
+        for (low, high), mean in zip(intervals, document["mean"][metric], strict=True):
+            assert low <= mean <= high
+            assert f"{low:.3f}-{high:.3f}" in outcome.out
+    values = np.array([image["dice"] for image in document["images"]])
+    low, high = document["interval"]["dice"][0]
+    assert values[:, 0].min() <= low < high <= values[:, 0].max()
+
+
+def test_one_image_has_no_interval(evaluate, folders, tmp_path):
+    for seed in (1, 2):
+        (folders[0] / f"ISIC_000000{seed}.png").unlink()
+    outcome = evaluate("--json", tmp_path / "r.json")
+    assert json.loads((tmp_path / "r.json").read_text())["interval"] == {}
+    assert "Mean of 1 image" in outcome.out
+    assert "95 %" not in outcome.out
+
+
+def test_a_negative_seed_is_refused(evaluate):
+    outcome = evaluate("--seed", 0, "--seed", -1)
+    assert (outcome.code, outcome.out) == (2, "")
+
+
+def test_the_protocol_of_the_release_clicks_alike_but_scores_otherwise(
+    evaluate, tmp_path
+):
+    documents = {}
+    for protocol in ("image", "medsa"):
+        report = tmp_path / f"{protocol}.json"
+        outcome = evaluate("--protocol", protocol, "--clicks", 1, "--json", report)
+        assert outcome.code == 0
+        documents[protocol] = json.loads(report.read_text())
+    medsa = documents["medsa"]
+    assert list(medsa["mean"]) == list(medsa["interval"]) == ["dice", "iou"]
+    assert medsa["protocol"]["name"] == "medsa"
+    assert medsa["protocol"]["size"] == "256 x 256, nearest"
+    assert medsa["mean"]["dice"] != documents["image"]["mean"]["dice"]
+    assert "Jaccard" not in outcome.out
+
+
+def test_the_protocol_of_the_release_leaves_padding_out(predictor, monkeypatch):
+    """A model that finds exactly the lesion scores 1 on an image that is not square."""
+    mask = np.zeros((64, 128), bool)
+    mask[16:48, 32:96] = True
+    case = Case("wide", np.zeros((64, 128, 3), np.uint8), mask)
+    answer = predictor.predict
+
+    def perfect(embedding, prompts):
+        prediction = answer(embedding, prompts)
+        side = prediction.low_res_logits.shape[-1]
+        logits = torch.full((1, 1, side, side), 9.0)  # padding is all lesion
+        logits[..., : side // 2, :] = -9.0
+        logits[..., side // 8 : 3 * side // 8, side // 4 : 3 * side // 4] = 9.0
+        return replace(prediction, low_res_logits=logits)
+
+    monkeypatch.setattr(predictor, "predict", perfect)
+    (score,) = evaluate_medsa(predictor, case, n_clicks=1)
+    assert score.dice == score.iou == (1.0,)
 
 
 def test_unpaired_files_are_named_and_left_out(evaluate, folders):
@@ -207,3 +303,36 @@ def test_a_report_that_would_replace_a_device_is_refused_before_the_work(
     assert (outcome.code, outcome.out) == (2, "")
     assert is_one_sentence(outcome.err)
     assert pipe.is_fifo()
+
+
+def test_scores_of_the_release_agree_with_counting_by_hand():
+    """P16: a mask that passes three of five thresholds and overlaps by half."""
+    target = np.zeros((4, 4), bool)
+    target[0, :] = True  # 16384 of 65536 pixels
+    logits = torch.full((1, 1, 2, 2), -1.0)
+    logits[0, 0, 0, 0] = 0.6  # over 0.1, 0.3 and 0.5, not over 0.7 and 0.9
+    dice, iou = medsa_scores(logits, target)
+    # mask and lesion have 16384 pixels each, 8192 in common, 24576 in either
+    assert dice == pytest.approx(3 / 5 * 1 / 2, abs=1e-8)
+    assert iou == pytest.approx(3 / 5 * 1 / 3, abs=1e-8)
+
+
+def test_scores_of_the_release_compare_logits_not_probabilities():
+    everywhere = np.ones((2, 2), bool)
+    assert medsa_scores(torch.full((1, 1, 2, 2), 0.05), everywhere)[0] < 1e-8
+    assert medsa_scores(torch.full((1, 1, 2, 2), 0.95), everywhere) == (1.0, 1.0)
+
+
+def test_smoothing_differs_between_dice_and_iou_of_the_release():
+    empty = np.zeros((2, 2), bool)
+    assert medsa_scores(torch.full((1, 1, 2, 2), -1.0), empty) == (1.0, 1.0)
+    dice, iou = medsa_scores(torch.full((1, 1, 2, 2), 1.0), empty)
+    assert dice == pytest.approx(1e-4 / (65536 + 1e-4))
+    assert iou == pytest.approx(1e-6 / (65536 + 1e-6))
+
+
+def test_a_soft_truth_is_cut_at_the_same_thresholds():
+    logits = torch.full((1, 1, 2, 2), 2.0)
+    dice, iou = medsa_scores(logits, np.full((2, 2), 0.4))
+    assert dice == pytest.approx(2 / 5)
+    assert iou == pytest.approx(2 / 5)
