@@ -3,6 +3,7 @@
 Run it with ``make screenshots``; it writes docs/images/segment*.png.
 """
 
+import os
 import tempfile
 import threading
 import time
@@ -108,8 +109,10 @@ def take(viewer: napari.Viewer, name: str) -> None:
 def main() -> None:
     """Take every picture, with the built-in model alone."""
     IMAGES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as nothing_of_the_users:
-        for theme in ("dark", "light"):
+    for theme in ("dark", "light"):
+        with tempfile.TemporaryDirectory() as nothing_of_the_users:
+            # An embedding that is known already would not be computed again.
+            os.environ["NAPARI_GLMEDSA_CACHE"] = nothing_of_the_users
             segment(theme, ModelRegistry(Path(nothing_of_the_users)))
 
 
