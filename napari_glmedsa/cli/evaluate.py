@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
 import typer
 
 from napari_glmedsa.cli.inputs import (
@@ -110,6 +109,8 @@ def evaluate(
 def _collect(
     scores: Sequence[Sequence["ImageScore | MedsaScore"]], seeds: Sequence[int]
 ) -> Scores:
+    import numpy as np
+
     from napari_glmedsa.training.gate import paired_bootstrap
 
     by_seed = [_means(column) for column in zip(*scores, strict=True)]
@@ -143,6 +144,8 @@ def _collect(
 
 
 def _means(scores: Sequence["ImageScore | MedsaScore"]) -> Metrics:
+    import numpy as np
+
     from napari_glmedsa.evaluation import ImageScore, summarise
 
     full = [score for score in scores if isinstance(score, ImageScore)]
