@@ -360,7 +360,7 @@ def test_a_finished_run_shows_table_gallery_and_verdict(running, wait):
     finish(running.run, ADAPTED)
     wait(lambda: running.form.table.rows)
     assert running.form.table.verdict.value == GATE.sentence
-    assert len(running.form.gallery.thumbnails) == 2
+    wait(lambda: len(running.form.gallery.thumbnails) == 2)
     assert running.form.activate_button.enabled
 
 
