@@ -5,8 +5,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from napari_glmedsa.errors import GLMedSAError
 from napari_glmedsa.project.annotations import check_label_map, decode_label_map
 from napari_glmedsa.project.folder import ProjectFolder
+from napari_glmedsa.project.history import RunHistory, RunUse, first_trainings
 from napari_glmedsa.project.photographs import ImageRecord
 from napari_glmedsa.project.splits import Split
+
+_NAMES_SHOWN = 10
 
 
 def find_problems(folder: ProjectFolder) -> Iterator[str]:
@@ -37,6 +40,45 @@ def find_straddling(
                 "Images that look alike or have one group are in several splits"
                 f" ({places}), so measured figures are too good; keep one of them."
             )
+
+
+def find_leaks(
+    records: Sequence[ImageRecord], folder: ProjectFolder, history: RunHistory
+) -> Iterator[str]:
+    """Yield a sentence for every image that has trained and is, or was, held out."""
+    for plan in history.unreadable():
+        yield (
+            f"{plan} is damaged, so it is not known what the run has learnt from; put"
+            " it back from a copy."
+        )
+    uses, dealt = history.uses(), folder.read_deal().splits
+    trained = first_trainings(uses)
+    sources = {record.id: record.source for record in records}
+    for record in records:
+        for part in {record.split, dealt.get(record.id)} - {"train", None}:
+            if record.id in trained:
+                yield (
+                    f"{record.source} is to be in the {part} part, but has trained in"
+                    f" the run {trained[record.id]}; it stays in the training part, so"
+                    " hold out another image."
+                )
+    for index, use in enumerate(uses):
+        yield from _run_leaks(use, first_trainings(uses[:index]), sources)
+
+
+def _run_leaks(
+    use: RunUse, trained_before: Mapping[str, str], sources: Mapping[str, str]
+) -> Iterator[str]:
+    leaked = sorted(use.held_out & trained_before.keys())
+    if leaked:
+        names = ", ".join(sources.get(image, image) for image in leaked[:_NAMES_SHOWN])
+        more = len(leaked) - _NAMES_SHOWN
+        rest = f" and {more} more" if more > 0 else ""
+        runs = ", ".join(sorted({trained_before[image] for image in leaked}))
+        yield (
+            f"The run {use.run} was judged on images that had trained in {runs}"
+            f" ({names}{rest}), so its figures are too good; train once more."
+        )
 
 
 def _image_problems(folder: ProjectFolder, image: str) -> Iterator[str]:

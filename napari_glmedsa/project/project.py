@@ -12,16 +12,19 @@ from numpy.typing import NDArray
 
 from napari_glmedsa.errors import ProjectError
 from napari_glmedsa.project.annotations import (
-    Annotation,
     Provenance,
     check_label_map,
     decode_label_map,
 )
+from napari_glmedsa.project.contents import ProjectContents
 from napari_glmedsa.project.folder import ProjectFolder
-from napari_glmedsa.project.groups import Groups
+from napari_glmedsa.project.history import RunHistory, refuse_to_move, settle
 from napari_glmedsa.project.photographs import ImageRecord
-from napari_glmedsa.project.problems import find_problems, find_straddling
-from napari_glmedsa.project.remembered import Remembered
+from napari_glmedsa.project.problems import (
+    find_leaks,
+    find_problems,
+    find_straddling,
+)
 from napari_glmedsa.project.splits import (
     FRACTIONS,
     Deal,
@@ -49,9 +52,8 @@ class AnnotationProject:
     def __init__(self, root: Path, name: str) -> None:
         self.root, self.name = root, name
         self._folder = ProjectFolder(root)
-        self._records = Remembered[ImageRecord | None]()
-        self._annotations = Remembered[Annotation | None]()
-        self._groups = Groups()
+        self._contents = ProjectContents(self._folder, name)
+        self._history = RunHistory(self._folder.runs)
 
     @classmethod
     def create(cls, root: Path, *, name: str = "") -> Self:
@@ -105,18 +107,23 @@ class AnnotationProject:
         group : str, optional
             Images of one group (a lesion, a patient) stay in one split.
         split : {"train", "val", "test"}, optional
-            Puts the image into this split, whatever else would follow.
+            Puts the image into this split, unless a run has used it in another.
 
         Raises
         ------
         ImageFormatError
             If the array is not such an image.
         ProjectError
-            If the image is there with another group or split.
+            If the image is there with another group or split, or if a run has used it,
+            or what belongs with it, in another split.
         OutputError
             If the folder cannot be written to.
         """
         record = ImageRecord.of(image, source=source, group=group, split=split)
+        if split is not None:
+            dealt, uses = self._folder.read_deal().splits, self._history.uses()
+            if dealt or uses:
+                refuse_to_move(record, dealt, uses, records=self._contents.records())
         files = self._folder.photograph(record.id)
         if not files.holds(record):
             with self._folder.writing():
@@ -125,8 +132,7 @@ class AnnotationProject:
 
     def images(self) -> list[ImageRecord]:
         """Return what is known about every image, ids in ascending order."""
-        found = map(self._record, self._folder.ids("images", ".json"))
-        return [record for record in found if record]
+        return self._contents.records()
 
     def image(self, image_id: str) -> NDArray[np.uint8]:
         """Return an image, (H, W, 3) uint8.
@@ -160,7 +166,7 @@ class AnnotationProject:
         OutputError
             If the folder cannot be written to; the former mask stays.
         """
-        record = self._record(image_id)
+        record = self._contents.record(image_id)
         if record is None:
             raise ProjectError(
                 f"The project {self.name} has no image {image_id}; add the image first."
@@ -188,7 +194,7 @@ class AnnotationProject:
         """
         found = self._folder.annotation(image_id).read()
         if found is None:
-            raise self._has_no_mask(image_id)
+            raise self._contents.has_no_mask(image_id)
         return decode_label_map(found[1])
 
     def mask(self, image_id: str, label: int | None = None) -> NDArray[np.bool_]:
@@ -202,27 +208,30 @@ class AnnotationProject:
 
     def labels(self, image_id: str) -> tuple[int, ...]:
         """Return the labels in an image's mask, ascending; raises as `label_map`."""
-        return self._require_annotation(image_id).labels
+        return self._contents.require_annotation(image_id).labels
 
     def objects(self, image_id: str) -> tuple[Provenance, ...]:
         """Return what `save_annotation` was told; raises as `label_map`."""
-        return self._require_annotation(image_id).objects
+        return self._contents.require_annotation(image_id).objects
 
     def annotated(self, split: Split | None = None) -> list[str]:
         """Return the ids of the images with a mask (of one split), ascending."""
         if split is not None:
             return [image for image, own in self.splits().items() if own == split]
-        return [record.id for record in self._annotated_records()]
+        return [record.id for record in self._contents.annotated_records()]
 
     def is_annotated(self, image_id: str) -> bool:
         """Say whether an image is there and has a mask."""
-        return bool(self._record(image_id) and self._annotation(image_id))
+        return bool(
+            self._contents.record(image_id) and self._contents.annotation(image_id)
+        )
 
     def splits(self) -> dict[str, Split]:
         """Return the split of every annotated image, ids in ascending order.
 
-        What `assign_splits` has written stays. For images that came later this tells
-        what it would write now, with the fractions and the seed it had.
+        What `assign_splits` has written stays, and what a run has learnt from trains.
+        For images that came later this tells what it would write now, with the
+        fractions and the seed it had.
         """
         return self._deal_out(self._folder.read_deal())
 
@@ -261,47 +270,27 @@ class AnnotationProject:
             splits = self.splits()
         except ProjectError as error:
             return [*problems, str(error)]
-        records = self._annotated_records()
-        return [*problems, *find_straddling(records, self._groups.of(records), splits)]
+        records = self._contents.annotated_records()
+        return [
+            *problems,
+            *find_straddling(records, self._contents.groups(records), splits),
+            *find_leaks(self._contents.records(), self._folder, self._history),
+        ]
 
     def data_sha256(self, image_ids: Iterable[str]) -> str:
         """Return a hash of which images these are and which masks they have now."""
         digest = hashlib.sha256()
         for image_id in sorted(set(image_ids)):
-            annotation = self._require_annotation(image_id)
+            annotation = self._contents.require_annotation(image_id)
             digest.update(f"{image_id} {annotation.mask_sha256}\n".encode())
         return digest.hexdigest()
 
-    def _record(self, image_id: str) -> ImageRecord | None:
-        files = self._folder.photograph(image_id)
-        return self._records.get(image_id, (files.pixels, files.record), files.read)
-
-    def _annotation(self, image_id: str) -> Annotation | None:
-        files = self._folder.annotation(image_id)
-        return self._annotations.get(image_id, files.all, files.read_annotation)
-
-    def _require_annotation(self, image_id: str) -> Annotation:
-        annotation = self._annotation(image_id)
-        if annotation is None:
-            raise self._has_no_mask(image_id)
-        return annotation
-
-    def _has_no_mask(self, image_id: str) -> ProjectError:
-        return ProjectError(
-            f"Image {image_id} of the project {self.name} has no accepted mask;"
-            " annotate it first."
-        )
-
-    def _annotated_records(self) -> list[ImageRecord]:
-        found = map(self._record, self._folder.ids("masks", ".png"))
-        return [record for record in found if record and self._annotation(record.id)]
-
     def _deal_out(self, deal: Deal) -> dict[str, Split]:
-        records = self._annotated_records()
+        records = self._contents.annotated_records()
         pinned = {record.id: record.split for record in records if record.split}
         return split_groups(
-            self._groups.of(records),
-            {**deal.splits, **pinned},
+            self._contents.groups(records),
+            settle(deal.splits, self._history.uses(), pinned=pinned),
             fractions=deal.fractions,
             seed=deal.seed,
         )

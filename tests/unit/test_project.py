@@ -410,3 +410,98 @@ def test_check_names_copies_that_were_put_into_two_splits(project, lesion):
     (sentence,) = project.check()
     assert "train.png in train" in sentence
     assert "test.png in test" in sentence
+
+
+def pretend_run(project, name="20260101T000000Z-a", **images):
+    """Leave a run's plan behind that names these images."""
+    folder = project.root / "runs" / name
+    folder.mkdir()
+    document = {"schema_version": 1, "images": images}
+    (folder / "config.json").write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+@pytest.mark.parametrize("forgets", [False, True])
+def test_an_image_that_has_trained_is_never_held_out(project, split, forgets):
+    ids = annotate(project, *range(8))
+    project.assign_splits()
+    trained = project.annotated("train")
+    pretend_run(project, train=trained)
+    if forgets:
+        (project.root / "splits.json").unlink()
+    seed = ids.index(trained[0])
+    files = files_of(project.root)
+    with pytest.raises(ProjectError, match="has trained in the run 20260101"):
+        project.add_image(picture(seed), source=f"{seed}.png", split=split)
+    assert files_of(project.root).keys() - files.keys() <= {project.root / ".lock"}
+    assert project.check() == []
+    assert {project.splits()[image] for image in trained} == {"train"}
+    project.add_image(picture(seed), source=f"{seed}.png", split="train")
+
+
+def test_an_image_that_has_judged_does_not_train_later(project):
+    ids = annotate(project, *range(8))
+    splits = project.assign_splits()
+    judge = next(image for image in ids if splits[image] == "test")
+    pretend_run(project, test=[judge])
+    (project.root / "splits.json").unlink()
+    seed = ids.index(judge)
+    with pytest.raises(ProjectError, match="is in the test part for good"):
+        project.add_image(picture(seed), source=f"{seed}.png", split="train")
+    assert project.splits()[judge] == "test"
+
+
+@pytest.mark.parametrize("by", ["group", "looks"])
+def test_what_belongs_to_a_trained_image_is_not_held_out_by_hand(project, by):
+    (first,) = annotate(project, 0, group="patient")
+    annotate(project, *range(1, 8))
+    pretend_run(project, train=[first])
+    other = picture(9) if by == "group" else picture(0)[:, ::-1]
+    group = "patient" if by == "group" else None
+    with pytest.raises(ProjectError, match=r"belongs with 0\.png"):
+        project.add_image(other, source="9.png", group=group, split="test")
+    project.add_image(other, source="9.png", group=group)
+    assert project.check() == []
+
+
+def test_check_names_an_image_that_trained_and_is_marked_as_held_out(project):
+    ids = annotate(project, *range(8))
+    splits = project.assign_splits()
+    trained = [image for image in ids if splits[image] == "train"]
+    pretend_run(project, train=trained)
+    record = project.root / "images" / f"{trained[0]}.json"
+    document = {**json.loads(record.read_text()), "split": "test"}
+    record.write_text(json.dumps(document))
+    deal = json.loads((project.root / "splits.json").read_text())
+    deal["splits"][trained[1]] = "val"
+    (project.root / "splits.json").write_text(json.dumps(deal))
+    said = project.check()
+    assert len(said) == 2
+    for image, part in zip(trained[:2], ("test", "val"), strict=True):
+        (sentence,) = (one for one in said if f"{ids.index(image)}.png" in one)
+        assert f"in the {part} part" in sentence
+        assert "20260101T000000Z-a" in sentence
+    assert {project.splits()[image] for image in trained} == {"train"}
+
+
+def test_check_names_a_run_that_was_judged_on_what_an_earlier_one_had_learnt(project):
+    ids = annotate(project, *range(4))
+    pretend_run(project, "20260101T000000Z-a", train=ids[:2], val=ids[2:])
+    pretend_run(project, "20260102T000000Z-b", train=ids[:1], test=ids[1:])
+    (sentence,) = project.check()
+    assert "1.png" in sentence
+    assert "20260101T000000Z-a" in sentence
+    assert "20260102T000000Z-b" in sentence
+    # What judged first and trained later did no harm.
+    pretend_run(project, "20260103T000000Z-c", train=ids)
+    assert project.check() == [sentence]
+
+
+def test_check_names_a_run_that_does_not_say_what_it_learnt(project):
+    annotate(project, *range(4))
+    pretend_run(project)
+    plan = project.root / "runs" / "20260101T000000Z-a" / "config.json"
+    plan.write_text("{")
+    (sentence,) = project.check()
+    assert str(plan) in sentence
+    assert len(project.splits()) == 4
