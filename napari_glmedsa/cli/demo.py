@@ -9,8 +9,6 @@ from typing import Annotated
 import typer
 
 from napari_glmedsa.cli.inputs import (
-    MASK_ENDING,
-    OVERLAY_ENDING,
     load_predictor,
     model_spec,
     prepare_folder,
@@ -22,6 +20,7 @@ from napari_glmedsa.cli.machine import (
     qt_bindings,
 )
 from napari_glmedsa.cli.terminal import remark
+from napari_glmedsa.pairs import MASK_ENDING, OVERLAY_ENDING
 
 _SHOWCASE = "napari_glmedsa.ui.showcase"
 _STEM = "sample_lesion"

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from napari_glmedsa.errors import ImageFormatError, OutputError, PromptError
+from napari_glmedsa.errors import OutputError, PromptError
+from napari_glmedsa.pairs import images_in
 
 if TYPE_CHECKING:
     from napari_glmedsa.inference import Predictor, Prompts
@@ -36,9 +37,6 @@ PrecisionOption = Annotated[
     ),
 ]
 """Options that several commands share."""
-
-MASK_ENDING = "_segmentation"
-OVERLAY_ENDING = "_overlay"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,39 +114,6 @@ def find_images(named: Sequence[Path]) -> list[Path]:
         for image in images_in(path) if is_folder else [path]:
             images.setdefault(os.path.realpath(image), image)
     return list(images.values())
-
-
-def images_in(folder: Path) -> list[Path]:
-    """Return a folder's photographs, in the order of their names."""
-    return [
-        path
-        for path in image_files(folder)
-        if not path.stem.lower().endswith((MASK_ENDING, OVERLAY_ENDING))
-    ] or _no_images(folder)
-
-
-def image_files(folder: Path) -> list[Path]:
-    """Return all image files of a folder by their endings, in the names' order."""
-    from napari_glmedsa.images import IMAGE_SUFFIXES
-
-    try:
-        return sorted(
-            path
-            for path in folder.iterdir()
-            if path.suffix.lower() in IMAGE_SUFFIXES
-            and not path.name.startswith(".")
-            and path.is_file()
-        )
-    except OSError as error:
-        raise ImageFormatError(
-            f"The folder {folder} cannot be read ({error.strerror}); check its name."
-        ) from error
-
-
-def _no_images(folder: Path) -> list[Path]:
-    raise ImageFormatError(
-        f"There is no image in {folder}; name a folder with PNG, JPEG or TIFF files."
-    )
 
 
 def prepare_folder(folder: Path) -> None:

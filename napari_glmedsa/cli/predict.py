@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_glmedsa.cli.inputs import (
-    MASK_ENDING,
-    OVERLAY_ENDING,
     Clicks,
     DeviceOption,
     ModelOption,
@@ -29,6 +27,7 @@ from napari_glmedsa.cli.inputs import (
 from napari_glmedsa.cli.share import ONLY, Share, own_share
 from napari_glmedsa.cli.terminal import SOME_FAILED, complain, remark, telling
 from napari_glmedsa.errors import GLMedSAError, ImageFormatError, OutputError
+from napari_glmedsa.pairs import MASK_ENDING, OVERLAY_ENDING
 
 if TYPE_CHECKING:
     import numpy as np
