@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from napari_glmedsa import __version__
+from napari_glmedsa.cli.benchmark import benchmark
 from napari_glmedsa.cli.demo import demo
 from napari_glmedsa.cli.doctor import doctor
 from napari_glmedsa.cli.evaluate import evaluate
@@ -38,6 +39,7 @@ for command in (demo, predict, evaluate, train, doctor):
     app.command(no_args_is_help=command in (predict, evaluate, train))(command)
 app.add_typer(project)
 app.add_typer(models)
+app.add_typer(benchmark)
 
 
 def _show_version(asked: bool) -> None:

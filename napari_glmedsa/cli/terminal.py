@@ -86,7 +86,13 @@ def telling(total: int, label: str) -> Iterator[Teller]:
     if total < 2:
         yield _Quiet()
         return
-    progress = Progress(
+    with progress_bar() as progress:
+        yield _Bar(progress, total, label)
+
+
+def progress_bar() -> Progress:
+    """Return a bar on stderr that is not shown yet."""
+    return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -95,8 +101,6 @@ def telling(total: int, label: str) -> Iterator[Teller]:
         # Results belong to stdout, also while the bar is on the screen.
         redirect_stdout=False,
     )
-    with progress:
-        yield _Bar(progress, total, label)
 
 
 def _errors() -> Console:

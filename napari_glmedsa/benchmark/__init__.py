@@ -1,0 +1,1 @@
+"""Tables of methods: every row trained and measured by one command."""

@@ -1,0 +1,123 @@
+"""A data set as one CSV file: which photograph has which mask, and what it is for."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from napari_glmedsa.errors import ProjectError
+from napari_glmedsa.evaluation import Case
+from napari_glmedsa.images import read_image, read_mask
+from napari_glmedsa.training.dataset import Picture, SegmentationDataset
+
+_NEEDED = ("id", "image", "mask", "protocol")
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRow:
+    """One photograph.
+
+    Parameters
+    ----------
+    id
+        Of the image, unlike every other's.
+    image, mask
+        Where the files are.
+    protocol
+        The part of the data set, such as ``isic2016_train``.
+    fold
+        Of a training protocol; one fold judges epochs.
+    """
+
+    id: str
+    image: Path
+    mask: Path
+    protocol: str
+    fold: str = ""
+
+    def case(self) -> Case:
+        """Read photograph and mask."""
+        return Case(self.id, read_image(self.image), read_mask(self.mask))
+
+
+@dataclass(frozen=True, slots=True)
+class DataIndex:
+    """All rows of an index file."""
+
+    rows: tuple[IndexRow, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read an index file, or ``index.csv`` in a folder.
+
+        Parameters
+        ----------
+        path
+            CSV with the columns id, image, mask and protocol, and fold if there are
+            folds; files are named from the index file's folder.
+
+        Raises
+        ------
+        ProjectError
+            If it cannot be read or lacks a column.
+        """
+        file = path / "index.csv" if path.is_dir() else path
+        try:
+            with file.open(newline="", encoding="utf-8") as stream:
+                reader = csv.DictReader(stream)
+                missing = [c for c in _NEEDED if c not in (reader.fieldnames or ())]
+                if missing:
+                    raise ProjectError(
+                        f"The index {file} has no column {', '.join(missing)}; it "
+                        f"needs {', '.join(_NEEDED)}."
+                    )
+                found = tuple(_row(file.parent, line) for line in reader)
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise ProjectError(
+                f"The index {file} cannot be read ({error}); give a CSV file with the "
+                f"columns {', '.join(_NEEDED)}."
+            ) from error
+        if len({row.id for row in found}) != len(found):
+            raise ProjectError(f"Two images in {file} have the same id; rename one.")
+        return cls(found)
+
+    def of(self, protocols: Iterable[str]) -> list[IndexRow]:
+        """Return the rows of some protocols, ids in ascending order.
+
+        Raises
+        ------
+        ProjectError
+            If one of them has none.
+        """
+        wanted = tuple(protocols)
+        known = {row.protocol for row in self.rows}
+        for name in wanted:
+            if name not in known:
+                raise ProjectError(
+                    f"The index has no image of protocol {name!r}; it has "
+                    f"{', '.join(sorted(known)) or 'none'}."
+                )
+        found = [row for row in self.rows if row.protocol in wanted]
+        return sorted(found, key=lambda row: row.id)
+
+
+def dataset(rows: Sequence[IndexRow]) -> SegmentationDataset:
+    """Return what the trainer learns from; files are read when they are needed."""
+    known = {row.id: row for row in rows}
+
+    def read(name: str) -> Picture:
+        case = known[name].case()
+        return case.image, case.mask
+
+    return SegmentationDataset(list(known), read)
+
+
+def _row(folder: Path, line: dict[str, str]) -> IndexRow:
+    return IndexRow(
+        line["id"],
+        folder / line["image"],
+        folder / line["mask"],
+        line["protocol"],
+        line.get("fold") or "",
+    )

@@ -1,0 +1,159 @@
+"""`glmedsa benchmark`: tables of methods, trained and measured by one command."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.progress import Progress, TaskID
+
+from napari_glmedsa.cli.inputs import DeviceOption
+from napari_glmedsa.cli.terminal import progress_bar, remark
+from napari_glmedsa.errors import TrainingError
+
+if TYPE_CHECKING:
+    from napari_glmedsa.benchmark.row import Row, RowResult
+
+benchmark = typer.Typer(
+    name="benchmark", help="Tables of methods, by one command.", no_args_is_help=True
+)
+
+
+@benchmark.command(no_args_is_help=True)
+def table1(
+    *,
+    data: Annotated[
+        Path,
+        typer.Option(
+            metavar="INDEX",
+            help="CSV with the columns id, image, mask, protocol, fold; or its folder.",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option(metavar="DIR", help="Rows and tables; goes on if there.")
+    ],
+    base: Annotated[str, typer.Option(help="The base model.")] = "sam_vit_mini",
+    methods: Annotated[
+        str, typer.Option(help="Names, separated by commas.")
+    ] = "sam,sam_full,med_sa,gmed_sa,gl_med_sa",
+    clicks: Annotated[
+        str, typer.Option(help="Clicks of training and test, separated by commas.")
+    ] = "1,3",
+    seeds: Annotated[str, typer.Option(help="Separated by commas.")] = "0,1,2",
+    recipe: Annotated[
+        Literal["paper", "tuned"],
+        typer.Option(help="35 epochs as published, or what this project trains with."),
+    ] = "paper",
+    epochs: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Instead of the recipe's.")
+    ] = None,
+    images: Annotated[
+        int | None,
+        typer.Option(min=2, metavar="N", help="Learn from so many at most."),
+    ] = None,
+    train: Annotated[
+        str, typer.Option(help="Protocols to learn from.")
+    ] = "isic2016_train",
+    test: Annotated[
+        str, typer.Option(help="Protocols to measure on.")
+    ] = "isic2016_test",
+    fold: Annotated[
+        str, typer.Option(help="Fold of the training protocols that judges epochs.")
+    ] = "0",
+    device: DeviceOption = "auto",
+) -> None:
+    """Fill the paper's Table I: train and measure each method, one row per seed.
+
+    A row that is done stays done: the same command goes on where it was stopped.
+    """
+    from napari_glmedsa.benchmark.index import DataIndex
+    from napari_glmedsa.benchmark.report import write_report
+    from napari_glmedsa.benchmark.summary import summarise_rows
+    from napari_glmedsa.benchmark.table import (
+        TablePlan,
+        choose_parts,
+        machine,
+        run_table,
+    )
+    from napari_glmedsa.registry import ModelRegistry, default_root
+
+    plan = TablePlan(
+        methods=_names(methods),
+        clicks=_numbers(clicks, "clicks"),
+        seeds=_numbers(seeds, "seeds", least=0),
+        recipe=recipe,
+        base=base,
+        epochs=epochs,
+    )
+    parts = choose_parts(
+        DataIndex.read(data),
+        train=_names(train),
+        tests=_names(test),
+        fold=fold,
+        images=images,
+    )
+    output.mkdir(parents=True, exist_ok=True)
+    results: list[RowResult] = []
+
+    def announce(row: "Row", number: int, count: int) -> None:
+        remark(f"{number}/{count} {row.name}")
+
+    for result in run_table(
+        plan,
+        parts,
+        registry=ModelRegistry(default_root()),
+        folder=output,
+        device=device,
+        on_row=announce,
+        on_progress=RowDisplay(),
+    ):
+        results.append(result)
+        write_report(
+            output,
+            summarise_rows(results),
+            command=shlex.join(["glmedsa", *sys.argv[1:]]),
+            facts={
+                "base": base,
+                "recipe": recipe,
+                "learnt from": f"{len(parts.train)} images of {train}",
+                **machine(),
+            },
+        )
+    typer.echo(output / "table.md")
+
+
+class RowDisplay:
+    """A bar that is made in the process that it tells about."""
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, what: str, done: int, count: int) -> None:
+        """Show how far it is; called once per step or image."""
+        if self._bar is None:
+            self._bar = progress_bar()
+            self._bar.start()
+        if what not in self._tasks:
+            self._tasks[what] = self._bar.add_task(what, total=count)
+        self._bar.update(self._tasks[what], completed=done)
+        if what == "measuring" and done == count:
+            self._bar.stop()
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for name in (part.strip() for part in text.split(",")) if name)
+
+
+def _numbers(text: str, what: str, *, least: int = 1) -> tuple[int, ...]:
+    try:
+        numbers = tuple(map(int, _names(text)))
+    except ValueError:
+        numbers = ()
+    if not numbers or min(numbers) < least:
+        raise TrainingError(
+            f"--{what} takes whole numbers of at least {least}, separated by commas, "
+            f"not {text!r}."
+        )
+    return numbers
