@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -23,6 +24,8 @@ class MainThread(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._called.connect(self._run, Qt.ConnectionType.QueuedConnection)
+        self._life = life = _Life()
+        self.destroyed.connect(lambda: life.end())
 
     def wrap(self, callback: Callable[..., object]) -> Callable[..., None]:
         """Return a function that any thread may call and that returns at once."""
@@ -34,11 +37,27 @@ class MainThread(QObject):
 
     def call(self, callback: Callable[[], object]) -> None:
         """Queue one call without arguments."""
-        try:
-            self._called.emit(callback)
-        except RuntimeError:
-            # Qt's half of this object is gone: so is the dock that wanted the call.
-            return
+        with self._life.lock:  # Qt must not take this object apart meanwhile
+            if self._life.ended:
+                return
+            try:
+                self._called.emit(callback)
+            except RuntimeError:
+                # Qt's half is about to go: so is the dock that wanted the call.
+                return
 
     def _run(self, callback: Callable[[], object]) -> None:
         callback()
+
+
+class _Life:
+    """Whether a Qt object is there; it outlives the object."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()  # the object may end while its own thread calls
+        self.ended = False
+
+    def end(self) -> None:
+        """Wait until nobody uses the object, and let nobody do so any more."""
+        with self.lock:
+            self.ended = True
