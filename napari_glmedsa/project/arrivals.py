@@ -104,10 +104,23 @@ def import_pairs(
 def import_sentence(project: AnnotationProject, arrivals: Sequence[Arrival]) -> str:
     """Return how many pairs have come in."""
     kinds = Counter(arrival.kind for arrival in arrivals)
-    there = f"; {kinds['there']} were there already" if kinds["there"] else ""
     return (
-        f"Imported {kinds['new']} of {len(arrivals)} pairs into {project.name}{there}."
+        f"Imported {kinds['new']} of {len(arrivals)} pairs into {project.name}"
+        f"{_there(kinds['there'])}."
     )
+
+
+def add_sentence(project: AnnotationProject, arrivals: Sequence[Arrival]) -> str:
+    """Return how many photographs have come in."""
+    kinds = Counter(arrival.kind for arrival in arrivals)
+    return (
+        f"Added {kinds['new']} of {len(arrivals)} photographs to {project.name}"
+        f"{_there(kinds['there'])}."
+    )
+
+
+def _there(number: int) -> str:
+    return f"; {number} were there already" if number else ""
 
 
 def _import_pair(

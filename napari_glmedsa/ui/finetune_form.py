@@ -27,6 +27,7 @@ MIN_WIDTH = 360
 """Pixels in which every word fits."""
 _MIN_HEIGHT = 280
 _MARGIN = 6
+_PROJECT_LENGTH = 6  # characters of the picker, which shares its row with two buttons
 
 SETUP, RUNS = 0, 1
 """Pages of the form."""
@@ -46,8 +47,14 @@ class FineTuneForm(QScrollArea):
         self.project = forms.narrow(
             ComboBox(label="Project", choices=[], tooltip="The projects used last")
         )
+        self.project.native.setMinimumContentsLength(_PROJECT_LENGTH)
         self.choose_button = PushButton(
             text="Choose…", tooltip="Open the folder of another annotation project"
+        )
+        self.images_button = PushButton(
+            text="Images…",
+            tooltip="List the project's images, check them, import photographs",
+            enabled=False,
         )
         self.images = forms.paragraph(lines=2)
         self.problem = forms.paragraph()
@@ -110,6 +117,7 @@ class FineTuneForm(QScrollArea):
         project.addWidget(QLabel("Project"))
         project.addWidget(self.project.native, 1)
         project.addWidget(self.choose_button.native)
+        project.addWidget(self.images_button.native)
         layout.addLayout(project)
         for widget in (
             self.images.native,

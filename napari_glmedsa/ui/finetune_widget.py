@@ -12,13 +12,12 @@ from magicgui.widgets import Container, Widget
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QTimer, QUrl
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QFileDialog
 
 from napari_glmedsa.errors import GLMedSAError
 from napari_glmedsa.jobs import JobQueue
-from napari_glmedsa.recent import RecentProjects
 from napari_glmedsa.registry import ModelRegistry, default_root
 from napari_glmedsa.ui.finetune_form import RUNS, FineTuneForm
+from napari_glmedsa.ui.finetune_projects import ProjectChoice
 from napari_glmedsa.ui.finetune_work import FineTuneWork, Verb
 from napari_glmedsa.ui.main_thread import MainThread
 from napari_glmedsa.ui.registry_watch import RegistryWatch
@@ -52,7 +51,6 @@ class FineTuneWidget(Container[Widget]):
         self._closed = False
         registry = registry or ModelRegistry(default_root())
         self._work = FineTuneWork(registry)
-        self._recent = RecentProjects(registry.root)
         self._look = Look()
         self._folder: Path | None = None  # of the run that is shown
         self._looks = 0
@@ -62,6 +60,7 @@ class FineTuneWidget(Container[Widget]):
         super().__init__(labels=False)
         self.margins = (0, 0, 0, 0)
         self.form = FineTuneForm()
+        self.projects = ProjectChoice(self.form)
         self.native.layout().addWidget(self.form)
         self._main_thread = MainThread(self.native)
         self._jobs, self._estimates = JobQueue(), JobQueue()  # one waits for torch
@@ -70,15 +69,13 @@ class FineTuneWidget(Container[Widget]):
         self._watch = RegistryWatch(registry.root, self.native)
         self._connect()
         self._on_theme()
-        self._offer_projects()
         self._look_now()
         self._timer.start()
 
     @property
     def project(self) -> Path | None:
         """Folder of the project that is shown."""
-        picked: Path | None = self.form.project.value
-        return picked
+        return self.projects.picked
 
     @property
     def look(self) -> Look:
@@ -87,8 +84,7 @@ class FineTuneWidget(Container[Widget]):
 
     def open_project(self, folder: Path) -> None:
         """Show another project, and remember it."""
-        self._recent.add(folder)
-        self._offer_projects(folder.absolute())
+        self.projects.open(folder)
 
     def show_run(self, folder: Path) -> None:
         """Show another run of the project."""
@@ -104,11 +100,12 @@ class FineTuneWidget(Container[Widget]):
             self._viewer.events.theme.disconnect(self._on_theme)
             self._jobs.close()
             self._estimates.close()
+            self.projects.close_down()
 
     def _connect(self) -> None:
-        form, setup, run = self.form, self.form.setup, self.form.run
-        form.project.changed.connect(self._on_project_picked)
-        form.choose_button.changed.connect(self._on_choose_pressed)
+        setup, run = self.form.setup, self.form.run
+        self.projects.changed.connect(self._on_project_picked)
+        self.projects.filled.connect(self._look_now)
         setup.changed.connect(self._estimate)
         setup.start_button.changed.connect(self._on_start_pressed)
         run.runs.changed.connect(self._on_run_picked)
@@ -126,28 +123,18 @@ class FineTuneWidget(Container[Widget]):
 
     # Which project
 
-    def _offer_projects(self, picked: Path | None = None) -> None:
-        picked = picked or self.project
-        self.form.offer_projects(self._recent.paths())
-        if picked in self.form.project.choices:
-            self.form.project.value = picked
-
-    def _on_choose_pressed(self) -> None:
-        folder = QFileDialog.getExistingDirectory(
-            self.native, "Open an annotation project", str(self.project or Path.home())
-        )
-        if folder:
-            self.open_project(Path(folder))
-
     def _on_project_picked(self) -> None:
         if self.project == self._look.root:
             return
-        self._look, self._folder = Look(root=self.project), None
+        self._look = Look(root=self.project, recent=self._look.recent)
+        self._folder = None
         self._problem = ""
-        if self.project is not None:
-            self._recent.add(self.project)
         self._refresh()
-        self._look_now()
+        if (folder := self.project) is not None:
+            remember = partial(self._work.remember, folder)
+            self._act("remember", remember)  # and then look
+        else:
+            self._look_now()
 
     # What the files say: looked at every second, in the worker
 
@@ -173,6 +160,7 @@ class FineTuneWidget(Container[Widget]):
         if self._closed or asked != (self.project, self._folder):
             return  # it answers a question that is no longer asked
         before, self._look = self._look, look
+        self.projects.offer(look.recent)
         first = before.project is None
         if look.run is not None:
             if first and self._folder is None and look.run.status.state in UNFINISHED:
@@ -284,7 +272,6 @@ class FineTuneWidget(Container[Widget]):
             self.form.show_look(self._look, starting=self._starting, problem=problem)
 
     def _on_registry_changed(self) -> None:
-        self._offer_projects()
         self._look_now()
 
     def _on_theme(self, *_: object) -> None:

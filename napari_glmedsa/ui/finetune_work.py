@@ -10,6 +10,7 @@ from typing import Literal
 from napari_glmedsa.activation import ActiveModel
 from napari_glmedsa.errors import GLMedSAError
 from napari_glmedsa.project import AnnotationProject, Split
+from napari_glmedsa.recent import RecentProjects
 from napari_glmedsa.registry import ModelRegistry, ModelSpec
 from napari_glmedsa.training.config import TrainingConfig
 from napari_glmedsa.training.estimate import estimate_run
@@ -36,6 +37,7 @@ class FineTuneWork:
     def __init__(self, registry: ModelRegistry) -> None:
         self._registry = registry
         self._active = ActiveModel(registry)
+        self._recent = RecentProjects(registry.root)
         self._project: AnnotationProject | None = None
 
     def look(
@@ -56,6 +58,8 @@ class FineTuneWork:
         if known.root != root:
             known = replace(known, root=root, project=None, run=None)
         whole = whole or bool(known.problem)  # is it still one?
+        if whole:
+            known = replace(known, recent=self._recent.paths())
         try:
             if whole or known.active is None:
                 known = self._look_at_models(known)
@@ -87,6 +91,10 @@ class FineTuneWork:
         ):
             self._project = now
         return self._project
+
+    def remember(self, root: Path) -> None:
+        """Remember a project as the one used last."""
+        self._recent.add(root)
 
     def start(self, root: Path, model: ModelSpec, config: TrainingConfig) -> Path:
         """Make a run and launch its process; return the run's folder."""

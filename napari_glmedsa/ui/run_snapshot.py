@@ -131,6 +131,8 @@ class Look:
         Whether another one did before.
     models : tuple of ModelSpec
         What can be loaded.
+    recent : tuple of Path
+        Folders of the projects used last, the newest first.
     problem : str
         Why something of it could not be read, in a sentence.
     """
@@ -141,6 +143,7 @@ class Look:
     active: ModelSpec | None = None
     can_roll_back: bool = False
     models: tuple[ModelSpec, ...] = ()
+    recent: tuple[Path, ...] = ()
     problem: str = ""
 
     @property
