@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari_glmedsa.training.config import TrainingConfig
+from napari_glmedsa.training.container import container_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -132,7 +133,8 @@ def available_bytes(device: "torch.device | str") -> int:
     if kind == "mps":
         used = torch.mps.driver_allocated_memory()
         return max(0, int(torch.mps.recommended_max_memory()) - int(used))
-    return int(psutil.virtual_memory().available)
+    free, left = int(psutil.virtual_memory().available), container_bytes()
+    return free if left is None else min(free, left)
 
 
 def _taken_bytes(device: "torch.device | str") -> int:
