@@ -98,7 +98,7 @@ class FineTuneForm(QScrollArea):
         self.problem.value = f"⚠ {problem}" if problem else ""
         self.problem.native.setVisible(bool(problem))
         if look.active is not None:
-            self.setup.offer_models(look.active, look.models)
+            self.setup.offer_models(look.active, look.models, shape=look.shape)
         self.setup.start_button.enabled = (
             not starting
             and project is not None

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from napari_glmedsa.activation import ActiveModel
+from napari_glmedsa.adapters.card import read_card
+from napari_glmedsa.adapters.config import GLMedSAConfig
 from napari_glmedsa.errors import GLMedSAError
 from napari_glmedsa.project import AnnotationProject, Split
 from napari_glmedsa.recent import RecentProjects
@@ -74,12 +76,22 @@ class FineTuneWork:
         return replace(known, problem="")
 
     def _look_at_models(self, known: Look) -> Look:
+        active = self._active.current()
         return replace(
             known,
-            active=self._active.current(),
+            active=active,
+            shape=self._shape_of(active),
             can_roll_back=self._active.can_roll_back,
             models=tuple(self._registry.specs()),
         )
+
+    def _shape_of(self, model: ModelSpec) -> GLMedSAConfig | None:
+        try:
+            if model.adapter is not None:
+                return read_card(self._registry.adapter_path(model.adapter)).config
+        except GLMedSAError:  # a run says so when it is to start from it
+            pass
+        return None
 
     def _open(self, root: Path) -> AnnotationProject:
         # Opened each time, because it may be gone, and kept all the same, because it

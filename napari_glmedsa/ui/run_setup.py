@@ -27,6 +27,8 @@ class RunSetup(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._offered: list[tuple[str, ModelSpec]] = []
+        self._shape = GLMedSAConfig()  # of the active adapter
+        self._set_aside: ModelSpec | None = None
         self.start = forms.narrow(
             ComboBox(
                 label="Start from",
@@ -80,14 +82,30 @@ class RunSetup(QWidget):
         picked: ModelSpec | None = self.start.value
         return picked
 
-    def offer_models(self, active: ModelSpec, specs: Sequence[ModelSpec]) -> None:
-        """Offer the active model and every base alone; keep what is picked."""
+    def offer_models(
+        self,
+        active: ModelSpec,
+        specs: Sequence[ModelSpec],
+        *,
+        shape: GLMedSAConfig | None,
+    ) -> None:
+        """Offer the active model and every base alone; keep what is picked.
+
+        Parameters
+        ----------
+        active, specs
+            The active model, and all there are.
+        shape
+            Of the active model's adapter, if it has one that can be read.
+        """
+        self._shape = shape or GLMedSAConfig()
         bases = [spec for spec in specs if spec.adapter is None and spec != active]
         offered = [(f"active: {active.adapter or active.base}", active)]
         offered += [(f"base: {spec.base}", spec) for spec in bases]
         if offered != self._offered:
             self._offered = offered
             forms.offer(self.start, offered)
+        self._keep_adapter()
 
     def _on_unfolded(self, unfolded: bool) -> None:
         self.collapsible.setText("▾ Advanced" if unfolded else "▸ Advanced")
@@ -98,15 +116,26 @@ class RunSetup(QWidget):
         self.advanced.set_config(preset.config)
         if preset.config.trains == "full" or preset.config.adapter != GLMedSAConfig():
             self._start_afresh()
+        elif self._set_aside in self.start.choices:
+            self.start.value = self._set_aside
 
     def _start_afresh(self) -> None:
-        """Pick the base alone: an adapter that goes on learning keeps its shape."""
+        """Pick the base alone: an adapter that goes on learning keeps its shape.
+
+        What was picked is set aside until a preset fits it again, or the user picks.
+        """
         picked = self.start_model
         base = ModelSpec(picked.base) if picked is not None else None
-        if base is not None and base in self.start.choices:
+        if base is not None and base != picked and base in self.start.choices:
             self.start.value = base
+            self._set_aside = picked
 
     def _on_start_model(self) -> None:
-        model = self.start_model
-        self.advanced.keep_adapter(model is not None and model.adapter is not None)
+        self._set_aside = None
+        self._keep_adapter()
         self.changed.emit()
+
+    def _keep_adapter(self) -> None:
+        model = self.start_model
+        keeps = model is not None and model.adapter is not None
+        self.advanced.keep_adapter(self._shape if keeps else None)

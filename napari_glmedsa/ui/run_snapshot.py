@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from napari_glmedsa.adapters.config import GLMedSAConfig
 from napari_glmedsa.errors import GLMedSAError
 from napari_glmedsa.project import SPLITS, AnnotationProject, Split
 from napari_glmedsa.registry import ModelSpec
@@ -127,6 +128,8 @@ class Look:
         The run that is shown.
     active : ModelSpec or None
         The model that answers clicks.
+    shape : GLMedSAConfig or None
+        Of its adapter, if it has one that can be read.
     can_roll_back : bool
         Whether another one did before.
     models : tuple of ModelSpec
@@ -141,6 +144,7 @@ class Look:
     project: ProjectSnapshot | None = None
     run: RunSnapshot | None = None
     active: ModelSpec | None = None
+    shape: GLMedSAConfig | None = None
     can_roll_back: bool = False
     models: tuple[ModelSpec, ...] = ()
     recent: tuple[Path, ...] = ()

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_glmedsa.adapters.config import AdapterSite
+from napari_glmedsa.adapters.config import AdapterSite, GLMedSAConfig
 from napari_glmedsa.training.config import (
     AugmentationName,
     Checkpointing,
@@ -68,6 +68,7 @@ class TrainingForm(QWidget):
     def __init__(self, config: TrainingConfig) -> None:
         super().__init__()
         self._config = config
+        self._kept: GLMedSAConfig | None = None
         self.epochs = self._whole(1, 1000)
         self.patience = self._whole(_NEVER, 1000, never=True)
         self.learning_rate = self._number(0.000001, 1, decimals=6, step=0.0001)
@@ -101,13 +102,13 @@ class TrainingForm(QWidget):
 
     def config(self) -> TrainingConfig:
         """Return the settings as they stand in the form."""
-        shown = self._config
+        shown, shape = self._config, self._kept or self._config.adapter
         n_blocks = self.last_blocks.value()
         adapter = replace(
-            shown.adapter,
+            shape,
             sites=tuple(site for site, box in self.sites.items() if box.isChecked())
-            or shown.adapter.sites,
-            bottleneck_ratio=self._exact(self.ratio, shown.adapter.bottleneck_ratio),
+            or shape.sites,
+            bottleneck_ratio=self._exact(self.ratio, shape.bottleneck_ratio),
             blocks="all" if n_blocks == _ALL_BLOCKS else f"last:{n_blocks}",
         )
         longest = self._exact(self.max_gradient_norm, shown.max_gradient_norm or _NEVER)
@@ -148,21 +149,35 @@ class TrainingForm(QWidget):
                 widget.setValue(_NEVER if value is None else value)
             elif isinstance(widget, QComboBox):
                 widget.setCurrentIndex(widget.findData(value))
-        self.ratio.setValue(config.adapter.bottleneck_ratio)
-        number = config.adapter.blocks.removeprefix("last:")
-        self.last_blocks.setValue(_ALL_BLOCKS if number == "all" else int(number))
         self.decoder.setChecked(config.mask_decoder)
-        for site, box in self.sites.items():
-            box.setChecked(site in config.adapter.sites)
+        self._show_shape()
         self.blockSignals(False)
         self._on_changed()
 
-    def keep_adapter(self, keeps: bool) -> None:
-        """Say whether an adapter is continued, whose shape cannot be chosen."""
-        shape = (*self.sites.values(), self.ratio, self.last_blocks, self.trains)
-        for widget in shape:
+    def keep_adapter(self, shape: GLMedSAConfig | None) -> None:
+        """Show the shape of an adapter that is continued, which cannot be chosen.
+
+        None lets the shape be chosen, as the preset has it to begin with.
+        """
+        if shape == self._kept:
+            return
+        keeps, self._kept = shape is not None, shape
+        boxes = (*self.sites.values(), self.ratio, self.last_blocks, self.trains)
+        for widget in boxes:
             widget.setEnabled(not keeps)
             widget.setToolTip("As in the adapter that is continued" if keeps else "")
+        self.blockSignals(True)
+        self._show_shape()
+        self.blockSignals(False)
+        self._on_changed()
+
+    def _show_shape(self) -> None:
+        shape = self._kept or self._config.adapter
+        self.ratio.setValue(shape.bottleneck_ratio)
+        number = shape.blocks.removeprefix("last:")
+        self.last_blocks.setValue(_ALL_BLOCKS if number == "all" else int(number))
+        for site, box in self.sites.items():
+            box.setChecked(site in shape.sites)
 
     def _on_changed(self, *_: object) -> None:
         whole = self.trains.currentData() == "full"

@@ -141,12 +141,20 @@ def test_one_site_of_adapters_always_stays(qtbot):
 def test_the_shape_of_an_adapter_that_is_continued_cannot_be_chosen(qtbot):
     form = TrainingForm(PRESETS["standard"].config)
     qtbot.addWidget(form)
-    form.keep_adapter(True)
+    own = GLMedSAConfig(sites=("mlp",), bottleneck_ratio=0.123456789, blocks="last:2")
+    form.keep_adapter(own)
     form.epochs.setValue(3)
+    assert form.ratio.value() == 0.1235
+    assert form.last_blocks.value() == 2
+    assert [site for site, box in form.sites.items() if box.isChecked()] == ["mlp"]
+    assert form.config().adapter == own
+    form.set_config(PRESETS["paper"].config)
+    assert form.config().adapter == own
     assert not form.ratio.isEnabled()
     assert not form.last_blocks.isEnabled()
     assert not any(box.isEnabled() for box in form.sites.values())
-    form.keep_adapter(False)
+    form.keep_adapter(None)
+    assert form.config() == PRESETS["paper"].config
     assert all(box.isEnabled() for box in form.sites.values())
 
 

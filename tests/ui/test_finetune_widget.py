@@ -18,6 +18,7 @@ from runs import drawn_project, new_run
 from segmenting import LONG
 
 from napari_glmedsa.activation import ActiveModel
+from napari_glmedsa.adapters.card import read_card
 from napari_glmedsa.errors import TrainingError
 from napari_glmedsa.project import Provenance
 from napari_glmedsa.recent import RecentProjects
@@ -174,6 +175,26 @@ def test_a_preset_of_another_shape_starts_from_the_base_alone(
     setup.preset.value = preset
     assert setup.start_model == BASE
     assert setup.config == PRESETS[preset].config
+    setup.preset.value = "standard"
+    assert setup.start_model == ADAPTED
+    setup.preset.value = preset
+    setup.start.value = ADAPTED
+    setup.start.value = BASE  # which is what the user wants now
+    setup.preset.value = "standard"
+    assert setup.start_model == BASE
+
+
+def test_the_shape_of_the_adapter_that_is_continued_is_shown(dock, registry, wait):
+    ActiveModel(registry).activate(ADAPTED)
+    widget = dock.open()
+    wait(lambda: widget.look.project is not None)
+    setup = widget.form.setup
+    own = read_card(registry.adapter_path("tiny_adapter")).config
+    assert own != PRESETS["standard"].config.adapter
+    assert setup.config.adapter == own
+    assert setup.advanced.ratio.value() == pytest.approx(own.bottleneck_ratio, abs=1e-4)
+    setup.start.value = BASE
+    assert setup.config == PRESETS["standard"].config
 
 
 def test_another_project_can_be_chosen_and_is_remembered(
