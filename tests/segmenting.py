@@ -8,7 +8,7 @@ from napari_glmedsa.inference import Predictor, Prompts
 from napari_glmedsa.registry import ModelRegistry, ModelSpec
 from napari_glmedsa.session import SessionState
 
-LONG = 20_000  # milliseconds after which a test is stuck rather than slow
+LONG = 60_000  # milliseconds after which a test is stuck rather than slow
 SIZE = (96, 128)
 CLICK = (48.0, 64.0)
 

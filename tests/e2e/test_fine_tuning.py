@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ pytestmark = [pytest.mark.ui, pytest.mark.e2e]
 
 LONG = 240_000
 LEFT = Qt.MouseButton.LeftButton
-N_LESIONS = 3
+N_LESIONS, N_EPOCHS = 3, 100
 
 
 @pytest.fixture(autouse=True)
@@ -153,7 +154,7 @@ def look():
     if setup.start_button.enabled and not started:
         started.append(True)
         setup.preset.value = "paper"
-        setup.advanced.epochs.setValue(40)
+        setup.advanced.epochs.setValue(int(sys.argv[2]))
         setup.start_button.native.click()
     if dock.look.run is not None and dock.look.run.curves.losses.size:
         print(dock.look.run.folder, flush=True)
@@ -164,6 +165,19 @@ napari.run()
 """
 
 
+def stop_in_the_middle(project: AnnotationProject) -> TrainingRun:
+    """Wait until a run has learnt for an epoch, and make it stand still."""
+    deadline = time.monotonic() + LONG / 1000
+    while time.monotonic() < deadline:
+        for run in TrainingRun.runs(project):
+            told = run.events()
+            if any(isinstance(e, EpochEvent) and e.epoch > 0 for e in told):
+                os.kill(run.status().pid, signal.SIGSTOP)
+                return run
+        time.sleep(0.005)
+    raise TimeoutError("The run has not begun to learn.")
+
+
 def test_a_run_outlives_napari_is_found_again_and_outlives_its_own_death(
     make_napari_viewer, qtbot, registry, tmp_path, wait, request
 ):
@@ -171,18 +185,21 @@ def test_a_run_outlives_napari_is_found_again_and_outlives_its_own_death(
     RecentProjects(registry.root).add(project.root)
     ActiveModel(registry).activate(ModelSpec("sam_tiny"))
     old_napari = subprocess.Popen(
-        [sys.executable, "-c", NAPARI, str(registry.root)],
+        [sys.executable, "-c", NAPARI, str(registry.root), str(N_EPOCHS)],
         stdout=subprocess.PIPE,
         text=True,
         cwd=tmp_path,
     )
+    request.addfinalizer(old_napari.kill)
+    # Else it might be at its end before the next window is there.
+    run = stop_in_the_middle(project)
+    request.addfinalizer(run.cancel)
     assert old_napari.stdout is not None
     folder = old_napari.stdout.readline().strip()
     old_napari.kill()
     old_napari.wait()
-    (run,) = TrainingRun.runs(project)
     assert str(run.folder) == folder
-    request.addfinalizer(run.cancel)
+    assert run.status().is_at_work
 
     viewer = make_napari_viewer(show=True)
     dock = FineTuneWidget(viewer, registry)
@@ -196,13 +213,13 @@ def test_a_run_outlives_napari_is_found_again_and_outlives_its_own_death(
     wait(lambda: dock.look.run.status.state == "lost")
     assert "resume it" in page.state.value
     told = len(page.curve.curves.dice)
-    assert 0 < told < 41
+    assert 0 < told < N_EPOCHS + 1
     qtbot.mouseClick(page.resume_button.native, LEFT)
     wait(lambda: run.status().state not in ("lost", "queued", "running"))
     assert run.status().state == "finished", run.log_path.read_text()
     wait(lambda: page.table.rows)
     validated = [e.epoch for e in run.events() if isinstance(e, EpochEvent)]
-    assert validated == list(range(41))
+    assert validated == list(range(N_EPOCHS + 1))
     assert page.curve.curves.dice_times.tolist() == validated
     assert ModelSpec.parse(run.status().model) in registry.specs()
     wait(lambda: page.activate_button.enabled)

@@ -7,6 +7,7 @@ import pytest
 from fake_run import GATE, N_EPOCHS, events
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QSpinBox
+from segmenting import LONG
 
 from napari_glmedsa.adapters.config import GLMedSAConfig
 from napari_glmedsa.samples import draw_lesion
@@ -212,7 +213,7 @@ def test_a_picture_has_the_three_outlines_and_is_enlarged_by_a_click(qtbot):
     assert "lesion0" in gallery.enlarged.windowTitle()
     qtbot.mouseClick(gallery.thumbnails[0], Qt.MouseButton.LeftButton)  # once more
     gallery.enlarged.close()
-    qtbot.waitUntil(lambda: gallery.enlarged is None)
+    qtbot.waitUntil(lambda: gallery.enlarged is None, timeout=LONG)
 
 
 def test_a_gallery_has_at_most_six_pictures_and_can_be_emptied(qtbot):

@@ -382,7 +382,7 @@ def test_a_finished_run_shows_table_gallery_and_verdict(running, wait):
     wait(lambda: running.form.table.rows)
     assert running.form.table.verdict.value == GATE.sentence
     wait(lambda: len(running.form.gallery.thumbnails) == 2)
-    assert running.form.activate_button.enabled
+    wait(lambda: running.form.activate_button.enabled)  # which is told last
 
 
 def test_activate_and_roll_back_change_the_active_model(running, registry, wait):

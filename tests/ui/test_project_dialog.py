@@ -220,8 +220,8 @@ def test_the_dock_opens_the_dialog_and_counts_what_comes_in(
     RecentProjects(registry.root).add(project.root)
     viewer = make_napari_viewer_proxy()
     widget = FineTuneWidget(viewer, registry)
+    assert not widget.form.images_button.enabled  # nothing is known yet
     viewer.window.add_dock_widget(widget)
-    assert not widget.form.images_button.enabled
     wait(lambda: widget.form.images_button.enabled)
     widget.form.images_button.native.click()
     dialog = widget.projects.dialog
