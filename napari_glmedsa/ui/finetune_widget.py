@@ -186,7 +186,7 @@ class FineTuneWidget(Container[Widget]):
         if was.status.is_active and run.status.state in ("failed", "lost"):
             show_error(state_sentence(run.status))
         elif was.status.is_active and run.status.state == "finished":
-            show_info("Fine-tuning has finished: see the dock Fine-tune.")
+            show_info("Fine-tuning has finished.")
 
     # Buttons
 
