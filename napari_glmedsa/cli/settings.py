@@ -35,13 +35,16 @@ def configure(
     values = PRESETS[preset].config.to_json()
     for text in settings:
         key, equals, value = text.partition("=")
-        where, _, leaf = key.rpartition(".")
-        branch = values if not where else values.get(where)
-        if not equals or not isinstance(branch, dict) or leaf not in branch:
-            known = ", ".join(field.name for field in fields(TrainingConfig))
+        *where, leaf = key.split(".")
+        branch: Any = values
+        for name in where:
+            branch = branch.get(name) if isinstance(branch, dict) else None
+        known = isinstance(branch, dict) and leaf in branch
+        if not equals or not known or isinstance(branch[leaf], dict):
+            keys = ", ".join(field.name for field in fields(TrainingConfig))
             raise TrainingError(
-                f"--set {text} is not KEY=VALUE with a known key; keys are: {known}, "
-                "and adapter.sites and the like."
+                f"--set {text} is not KEY=VALUE with a known key; keys are: {keys}, "
+                "and adapter.sites, adapter.compat.swap_xy and the like."
             )
         branch[leaf] = _value(value)
     for key, number in (("epochs", epochs), ("seed", seed)):

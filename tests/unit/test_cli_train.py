@@ -11,6 +11,7 @@ from fake_run import start_run
 from runs import curve, drawn_project, new_run, weights
 
 from napari_glmedsa.activation import ActiveModel
+from napari_glmedsa.adapters import Compat
 from napari_glmedsa.cli.settings import configure
 from napari_glmedsa.cli.train import NOT_FINISHED, starting_model
 from napari_glmedsa.errors import TrainingError
@@ -191,6 +192,30 @@ def test_settings_change_one_field_each():
     assert json.dumps(config.to_json())
     with pytest.raises(TrainingError, match="standard, quick"):
         configure("best", [])
+
+
+def test_settings_reach_the_switches_within_the_adapter():
+    config = configure("paper", ["adapter.compat.drop_rel_pos=true", "epochs=2"])
+    assert config.adapter.compat == Compat(drop_rel_pos=True)
+    with pytest.raises(TrainingError, match=r"compat.swap_xy must be true or false"):
+        configure("paper", ["adapter.compat.swap_xy=perhaps"])
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "adapter.compat.no_such=true",
+        "adapter.compat.swap_xy.more=true",
+        "adapter.compat=true",
+        "adapter=1",
+        "adapter.compat.swap_xy",
+        ".=1",
+        "=1",
+    ],
+)
+def test_a_setting_that_is_none_is_one_sentence(odd):
+    with pytest.raises(TrainingError, match="not KEY=VALUE with a known key"):
+        configure("paper", [odd])
 
 
 def test_without_a_start_the_active_adapter_is_trained_further(registry):
