@@ -18,7 +18,7 @@ from napari_glmedsa.ui.finetune_form import RUNS, FineTuneForm
 from napari_glmedsa.ui.finetune_widget import FineTuneWidget
 
 SPLITS: list[Split] = ["train"] * 6 + ["val"] * 3 + ["test"] * 5
-N_EPOCHS = 4
+N_EPOCHS = 12
 VERY_LONG = 1800.0
 
 
@@ -56,6 +56,22 @@ def photograph(form: FineTuneForm, name: str, *, bottom: bool = False) -> None:
     take(viewer, name)
 
 
+def picture_images(dock: FineTuneWidget) -> None:
+    """Picture the dialog of the project after a check, with the form unfolded."""
+    dock.form.images_button.native.click()
+    dialog = dock.projects.dialog
+    assert dialog is not None
+    wait(lambda: dialog.table.rowCount() == len(SPLITS))
+    dialog.import_button.click()
+    for row, folder in ((dialog.form.images, "images"), (dialog.form.masks, "masks")):
+        row.path_edit.setText(f"~/dermoscopy/{folder}")
+    dialog.check_button.click()
+    wait(dialog.check_button.isEnabled)
+    settle()
+    dialog.grab().save(str(IMAGES / "finetune-images.png"))
+    dialog.close()
+
+
 def fine_tune(registry: ModelRegistry) -> None:
     """Picture the dock before, during and after a run."""
     dock = open_dock("dark", registry)
@@ -64,6 +80,7 @@ def fine_tune(registry: ModelRegistry) -> None:
     setup.advanced.epochs.setValue(N_EPOCHS)
     wait(lambda: "GB" in setup.estimate.value)
     photograph(form, "finetune-before")
+    picture_images(dock)
     setup.collapsible.expand(animate=False)
     photograph(form, "finetune-advanced")
     setup.collapsible.collapse(animate=False)
@@ -76,7 +93,7 @@ def fine_tune(registry: ModelRegistry) -> None:
             raise RuntimeError(dock.look.run.status.message)
         return dock.look.run.status
 
-    wait(lambda: status().epoch > N_EPOCHS // 2, VERY_LONG)
+    wait(lambda: status().epoch > N_EPOCHS // 3, VERY_LONG)
     photograph(form, "finetune-during")
     wait(lambda: not status().is_active, VERY_LONG)
     wait(lambda: bool(form.run.gallery.thumbnails))
