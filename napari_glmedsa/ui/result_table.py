@@ -26,6 +26,7 @@ _METRIC_WORDS = {
 }
 _RIGHT = Qt.AlignmentFlag.AlignRight
 _LEFT = Qt.AlignmentFlag.AlignLeft
+_OVER_BOTH = Qt.AlignmentFlag.AlignHCenter
 
 
 class ResultTable(QWidget):
@@ -50,7 +51,10 @@ class ResultTable(QWidget):
     def show_result(self, result: GateResult | None, *, verdict: str = "") -> None:
         """Show a comparison, or nothing; without a `verdict` the gate speaks."""
         if result is not None:
-            self.verdict.value = verdict or result.sentence
+            said = self.verdict.value = verdict or result.sentence
+            low, high = result.interval
+            told = f"{low:+.3f} to {high:+.3f}" in said
+            self.difference.native.setVisible(not told)
         if result == self._result:
             return
         self._result = result
@@ -70,7 +74,7 @@ class ResultTable(QWidget):
         for index, clicks in enumerate(result.clicks):
             column = 1 + 2 * index
             word = f"{clicks} click" if clicks == 1 else f"{clicks} clicks"
-            self._grid.addWidget(QLabel(word), 0, column, 1, 2, _RIGHT)
+            self._grid.addWidget(QLabel(word), 0, column, 1, 2, _OVER_BOTH)
             for offset, when in enumerate(("before", "after")):
                 self._grid.addWidget(QLabel(when), 1, column + offset, _RIGHT)
         # Results of earlier versions have no pooled figures.

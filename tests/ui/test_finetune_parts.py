@@ -178,6 +178,9 @@ def test_the_table_shows_before_and_after_for_each_number_of_clicks(qtbot):
     assert "+0.100" in table.difference.value
     assert "+0.050 to +0.150" in table.difference.value
     assert "6 held-out images" in table.difference.value
+    assert not table.difference.native.isHidden()
+    table.show_result(GATE, verdict="Better (+0.050 to +0.150); it is in use.")
+    assert table.difference.native.isHidden()  # the verdict says it
     table.show_result(None)
     assert table.rows == []
     assert table.isHidden()
