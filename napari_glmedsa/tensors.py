@@ -40,9 +40,35 @@ def open_safetensors(
 
 
 def read_safetensors(path: Path) -> "dict[str, Tensor]":
-    """Read every tensor of a safetensors file; raises as `open_safetensors`."""
+    """Read every tensor of a safetensors file.
+
+    Raises
+    ------
+    CheckpointError
+        As `open_safetensors` and `refuse_unfinite`.
+    """
     with open_safetensors(path, "pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    refuse_unfinite(tensors, path.name)
+    return tensors
+
+
+def refuse_unfinite(tensors: "Mapping[str, Tensor]", file: str) -> None:
+    """Raise CheckpointError if a tensor of `file` holds NaN or infinity.
+
+    A model with one such value answers every click with nothing.
+    """
+    for name, stored in tensors.items():
+        # 8-bit floats can be stored, but not reckoned with
+        tensor = stored.float() if stored.element_size() == 1 else stored
+        # A sum is finite only if every part is, and costs no memory; that of
+        # finite halves may overflow, so a bad one is looked into.
+        if not (tensor.sum().isfinite() or tensor.isfinite().all()):
+            raise CheckpointError(
+                f"{file} holds values that are no numbers (NaN or infinity, in "
+                f"{name}), as a training run leaves that failed; use an earlier "
+                "checkpoint or get the file again."
+            )
 
 
 def write_safetensors(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from napari_glmedsa.errors import CheckpointError
-from napari_glmedsa.tensors import read_safetensors
+from napari_glmedsa.tensors import read_safetensors, refuse_unfinite
 
 # what PyTorch's unpickler raises on bytes that are no weights
 _DAMAGED = (
@@ -28,10 +28,17 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises
     ------
     CheckpointError
-        If the file is damaged, holds program code, or is no state dict.
+        If the file is damaged, holds program code, is no state dict, or has values
+        that are no numbers.
     """
     if path.suffix == ".safetensors":
         return read_safetensors(path)
+    tensors = _read_pytorch(path)
+    refuse_unfinite(tensors, path.name)
+    return tensors
+
+
+def _read_pytorch(path: Path) -> dict[str, Tensor]:
     try:
         tensors = _unpickled_safely(path)
     except CheckpointError:

@@ -5,11 +5,14 @@ import zipfile
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from napari_glmedsa.errors import CheckpointError
 from napari_glmedsa.inference import read_weights
-from napari_glmedsa.registry import ModelRegistry
+from napari_glmedsa.registry import ModelRegistry, ModelSpec
 from napari_glmedsa.store import ModelStore
+from napari_glmedsa.tensors import write_safetensors
 
 LAYER = "image_encoder.blocks.{}.mlp.lin1.weight"
 
@@ -82,3 +85,41 @@ def test_positions_of_a_wrong_shape_are_one_sentence(state, file, tmp_path, shap
         torch.save({**state, name: torch.zeros(shape)}, file)
         with pytest.raises(CheckpointError):
             take_in(file, tmp_path)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("ending", [".pth", ".safetensors"])
+def test_weights_with_a_value_that_is_no_number_are_refused(
+    state, tmp_path, bad, ending
+):
+    state[LAYER.format(1)][3, 4] = bad
+    file = tmp_path / f"weights{ending}"
+    (save_file if ending == ".safetensors" else torch.save)(state, file)
+    with pytest.raises(CheckpointError, match=r"no numbers.*blocks\.1\.mlp\.lin1"):
+        read_weights(file)
+    with pytest.raises(CheckpointError, match="no numbers"):
+        take_in(file, tmp_path)
+    assert not list((tmp_path / "models").rglob("*.*"))
+
+
+def test_half_floats_whose_sum_is_too_large_for_them_are_numbers(state, file):
+    state[LAYER.format(0)] = torch.full((64, 64), 6e4).half()
+    state[LAYER.format(1)] = torch.ones(8, 8).to(torch.float8_e4m3fn)
+    torch.save(state, file)
+    assert read_weights(file).keys() == state.keys()
+
+
+def test_an_adapter_with_a_value_that_is_no_number_is_refused(registry, tmp_path):
+    path = registry.adapter_path(registry.adapters()[0].name)
+    tensors = load_file(path)
+    next(iter(tensors.values())).fill_(float("nan"))
+    with safe_open(path, "pt") as opened:
+        header = opened.metadata()
+    card = registry.adapters()[0]
+    before = registry.adapters()
+    write_safetensors(path, tensors, metadata=header)
+    with pytest.raises(CheckpointError, match="no numbers"):
+        registry.load(ModelSpec(card.base_model, card.name), device=torch.device("cpu"))
+    with pytest.raises(CheckpointError, match="no numbers"):
+        registry.add_adapter(path, name="another")
+    assert registry.adapters() == before
