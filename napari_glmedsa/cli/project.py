@@ -11,6 +11,7 @@ from rich.table import Table
 
 from napari_glmedsa.cli.inputs import find_images
 from napari_glmedsa.cli.pairing import name_unpaired, pair_by_stem
+from napari_glmedsa.cli.project_rank import rank
 from napari_glmedsa.cli.terminal import SOME_FAILED, complain, remark, telling
 from napari_glmedsa.errors import ProjectError
 
@@ -28,6 +29,7 @@ project = typer.Typer(
     no_args_is_help=True,
     help="Make, fill, list and check an annotation project, the folder learnt from.",
 )
+project.command()(rank)
 
 
 @project.command()

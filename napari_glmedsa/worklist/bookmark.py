@@ -1,0 +1,70 @@
+"""Where somebody was in which worklist, remembered over restarts."""
+
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from napari_glmedsa.files import read_json, write_json
+from napari_glmedsa.worklist.entries import Order, Status
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Bookmark:
+    """Where somebody was.
+
+    Parameters
+    ----------
+    folder
+        Of the photographs, or of the project.
+    key
+        Of the photograph; empty if none was open.
+    order
+        By what the list was sorted.
+    status
+        Which photographs it showed; None is all.
+    """
+
+    folder: Path
+    key: str = ""
+    order: Order = Order.NAME
+    status: Status | None = None
+
+
+class LastWorklist:
+    """The bookmark of this user on this computer: ``worklist.json`` of a registry root.
+
+    A convenience: a damaged file counts as none, and one that cannot be written is a
+    warning in the log.
+
+    Parameters
+    ----------
+    root : Path
+        The registry root.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._file = root / "worklist.json"
+
+    def read(self) -> Bookmark | None:
+        """Return the bookmark, if there is one."""
+        try:
+            document = read_json(self._file)
+            status = document.get("status")
+            return Bookmark(
+                Path(document["folder"]),
+                key=str(document.get("key", "")),
+                order=Order(document.get("order", Order.NAME)),
+                status=None if status is None else Status(status),
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def write(self, bookmark: Bookmark) -> None:
+        """Keep a bookmark in place of the one before."""
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            write_json(self._file, asdict(bookmark) | {"folder": str(bookmark.folder)})
+        except OSError as error:
+            logger.warning("%s cannot be written (%s)", self._file, error)
