@@ -1,4 +1,4 @@
-"""How good masks are: Dice, IoU, threshold Jaccard, and clicks simulated on images."""
+"""How good a model is: clicks simulated on images, and the scores of its answers."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from skimage.transform import resize
-from torch.nn.functional import interpolate
 
 from napari_glmedsa.inference import (
     ImageEmbedding,
@@ -17,7 +16,32 @@ from napari_glmedsa.inference import (
     Predictor,
     Prompts,
 )
-from napari_glmedsa.simulation import ClickSimulator
+from napari_glmedsa.metrics import (
+    JACCARD_THRESHOLD,
+    dice,
+    hd95,
+    iou,
+    jensen_bound,
+    overlap,
+    require_one_shape,
+    threshold_jaccard,
+)
+from napari_glmedsa.simulation import ClickPolicy, ClickSimulator
+
+__all__ = [
+    "PROTOCOL",
+    "Case",
+    "ImageScore",
+    "dice",
+    "evaluate_clicks",
+    "evaluate_seeds",
+    "iou",
+    "jensen_bound",
+    "protocol",
+    "replay_clicks",
+    "summarise",
+    "threshold_jaccard",
+]
 
 PROTOCOL: dict[str, Any] = {
     "first_click": "uniform over the lesion, at the model's input resolution",
@@ -28,43 +52,25 @@ PROTOCOL: dict[str, Any] = {
     "pooled": "over the pixels of all images together (micro average)",
     "seeding": "per image, from the seed and the image's id",
     "threshold_jaccard": "IoU if at least 0.65, else 0 (ISIC 2018)",
+    "empty": "sensitivity 1 without lesion, specificity 1 without skin",
 }
+_CLICKS: dict[ClickPolicy, dict[str, str]] = {
+    "positive": {},
+    "corrective": {
+        "next_clicks": "uniform over all wrong pixels (as the first if none is wrong)",
+        "labels": "as each pixel is",
+    },
+    "random": {"next_clicks": "uniform over the lesion"},
+    "center": {
+        "first_click": "the lesion's inmost pixel, at the model's input resolution",
+        "next_clicks": "the inmost pixel of missed lesion (of all if none is missed)",
+        "seeding": "nothing is drawn",
+    },
+}
+_HD95 = "95 % Hausdorff distance in pixels; 0 of two empty masks, of one the diagonal"
 
-_MEDSA_THRESHOLDS = (0.1, 0.3, 0.5, 0.7, 0.9)
-
-
-def dice(mask: NDArray[np.bool_], target: NDArray[np.bool_]) -> float:
-    """Return the Dice coefficient ``2 |A and B| / (|A| + |B|)``, 1 if both are empty.
-
-    Parameters
-    ----------
-    mask, target
-        (H, W) bool, of one shape.
-    """
-    _same_shape(mask, target)
-    total = int(mask.sum()) + int(target.sum())
-    return 2 * int((mask & target).sum()) / total if total else 1.0
-
-
-def iou(mask: NDArray[np.bool_], target: NDArray[np.bool_]) -> float:
-    """Return the Jaccard index ``|A and B| / |A or B|``, 1 if both are empty.
-
-    Parameters
-    ----------
-    mask, target
-        (H, W) bool, of one shape.
-    """
-    _same_shape(mask, target)
-    union = int((mask | target).sum())
-    return int((mask & target).sum()) / union if union else 1.0
-
-
-def threshold_jaccard(
-    mask: NDArray[np.bool_], target: NDArray[np.bool_], threshold: float = 0.65
-) -> float:
-    """Return the IoU if it reaches `threshold`, else 0: the metric of ISIC 2018."""
-    jaccard = iou(mask, target)
-    return jaccard if jaccard >= threshold else 0.0
+_OVERLAPS = ("dice", "iou", "threshold_jaccard")
+_OTHERS = ("accuracy", "sensitivity", "specificity", "hd95")
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +94,8 @@ class ImageScore:
         One value per click.
     pixels
         Per click, how many are in both masks and in either; for pooled figures.
+    accuracy, sensitivity, specificity, hd95
+        One value per click, or none if they were not computed.
     """
 
     id: str
@@ -95,6 +103,17 @@ class ImageScore:
     iou: tuple[float, ...]
     threshold_jaccard: tuple[float, ...]
     pixels: tuple[tuple[int, int], ...]
+    accuracy: tuple[float, ...] = ()
+    sensitivity: tuple[float, ...] = ()
+    specificity: tuple[float, ...] = ()
+    hd95: tuple[float, ...] = ()
+
+
+def protocol(
+    policy: ClickPolicy = "positive", *, outlines: bool = False
+) -> dict[str, Any]:
+    """Return what is done with a policy, in words, for a report."""
+    return {**PROTOCOL, **_CLICKS[policy], **({"hd95": _HD95} if outlines else {})}
 
 
 def evaluate_clicks(
@@ -126,23 +145,30 @@ def evaluate_clicks(
 
 
 def evaluate_seeds(
-    predictor: Predictor, case: Case, *, n_clicks: int = 3, seeds: Iterable[int] = (0,)
+    predictor: Predictor,
+    case: Case,
+    *,
+    n_clicks: int = 3,
+    seeds: Iterable[int] = (0,),
+    policy: ClickPolicy = "positive",
+    outlines: bool = False,
 ) -> Iterator[ImageScore]:
-    """Score one image as `evaluate_clicks` does, once per seed; it is encoded once."""
-    _same_shape(case.mask, case.image[..., 0])
+    """Score one image as `evaluate_clicks` does, once per seed; it is encoded once.
+
+    With `outlines` also by `hd95`, which takes as long as some clicks.
+    """
+    require_one_shape(case.mask, case.image[..., 0])
     embedding = predictor.encode(case.image)
     for seed in seeds:
         answers = replay_clicks(
-            predictor, case, n_clicks=n_clicks, seed=seed, embedding=embedding
+            predictor,
+            case,
+            n_clicks=n_clicks,
+            seed=seed,
+            embedding=embedding,
+            policy=policy,
         )
-        masks = [answer.mask for answer in answers]
-        yield ImageScore(
-            case.id,
-            tuple(dice(mask, case.mask) for mask in masks),
-            tuple(iou(mask, case.mask) for mask in masks),
-            tuple(threshold_jaccard(mask, case.mask) for mask in masks),
-            tuple(_overlap(mask, case.mask) for mask in masks),
-        )
+        yield _score(case, [answer.mask for answer in answers], outlines=outlines)
 
 
 def replay_clicks(
@@ -152,8 +178,9 @@ def replay_clicks(
     n_clicks: int = 3,
     seed: int = 0,
     embedding: ImageEmbedding | None = None,
+    policy: ClickPolicy = "positive",
 ) -> Iterator[MaskPrediction]:
-    """Click in the model's input frame, as `PROTOCOL` says, and yield every answer.
+    """Click in the model's input frame, as `protocol` says, and yield every answer.
 
     The image is encoded unless its embedding is given.
     """
@@ -170,7 +197,7 @@ def replay_clicks(
     last = np.nextafter(width_height - 0.5, 0)
     name = int.from_bytes(hashlib.sha256(case.id.encode()).digest()[:8], "big")
     rng = np.random.default_rng([seed, name])
-    simulator = ClickSimulator()
+    simulator = ClickSimulator(policy)
     prompts = simulator.first(target, rng)
     for click in range(n_clicks):
         coords = np.minimum(prompts.point_coords * to_image, last)
@@ -185,9 +212,9 @@ def replay_clicks(
 def summarise(scores: Sequence[ImageScore]) -> dict[str, list[float]]:
     """Return every metric over all images, a list over clicks.
 
-    ``dice``, ``iou`` and ``threshold_jaccard`` are means of the images' own, and
-    keep `jensen_bound`; ``pooled_dice`` and ``pooled_iou`` count the pixels of all
-    images together, so that large lesions weigh more.
+    Most are means of the images' own, of which Dice and IoU keep `jensen_bound`;
+    ``pooled_dice`` and ``pooled_iou`` count the pixels of all images together, so that
+    large lesions weigh more.
 
     Raises
     ------
@@ -197,7 +224,8 @@ def summarise(scores: Sequence[ImageScore]) -> dict[str, list[float]]:
     """
     means: dict[str, list[float]] = {
         metric: np.mean([getattr(score, metric) for score in scores], axis=0).tolist()
-        for metric in ("dice", "iou", "threshold_jaccard")
+        for metric in (*_OVERLAPS, *_OTHERS)
+        if metric in _OVERLAPS or all(getattr(score, metric) for score in scores)
     }
     for mean_dice, mean_iou in zip(means["dice"], means["iou"], strict=True):
         least = jensen_bound(mean_dice)
@@ -213,52 +241,27 @@ def summarise(scores: Sequence[ImageScore]) -> dict[str, list[float]]:
     return means
 
 
-def medsa_scores(
-    low_res_logits: torch.Tensor, target: NDArray[Any]
-) -> tuple[float, float]:
-    """Return Dice and IoU as Med-SA's release computes them.
-
-    Both masks are brought to 256 x 256 by repeating pixels, both are compared with
-    each of the thresholds 0.1, 0.3, 0.5, 0.7 and 0.9 (the logits themselves, not
-    their sigmoid), and the smoothed scores are averaged over the thresholds.
-
-    Parameters
-    ----------
-    low_res_logits
-        (1, 1, h, w) float, of the part that shows the image.
-    target
-        (H, W) bool, or float from 0 to 1.
-    """
-    logits = _at_medsa_size(low_res_logits)
-    truth = _at_medsa_size(torch.as_tensor(target, dtype=torch.float32)[None, None])
-    dices: list[float] = []
-    ious: list[float] = []
-    for threshold in _MEDSA_THRESHOLDS:
-        mask, lesion = logits > threshold, truth > threshold
-        both, either = _overlap(mask, lesion)
-        dices.append((2 * both + 1e-4) / (both + either + 1e-4))
-        ious.append((both + 1e-6) / (either + 1e-6))
-    return float(np.mean(dices)), float(np.mean(ious))
-
-
-def jensen_bound(mean_dice: float) -> float:
-    """Return the least mean IoU that images with this mean Dice can have.
-
-    An image's IoU is ``D / (2 - D)``, convex in its Dice, so by Jensen's inequality
-    the mean IoU is never less than that of the mean Dice. A table that says
-    otherwise shows figures of different predictions or averages.
-    """
-    return mean_dice / (2 - mean_dice)
-
-
-def _at_medsa_size(maps: torch.Tensor) -> NDArray[np.float32]:
-    resized = interpolate(maps.float(), size=(256, 256), mode="nearest")[0, 0]
-    array: NDArray[np.float32] = resized.cpu().numpy()
-    return array
-
-
-def _overlap(mask: NDArray[np.bool_], target: NDArray[np.bool_]) -> tuple[int, int]:
-    return int((mask & target).sum()), int((mask | target).sum())
+def _score(
+    case: Case, masks: Sequence[NDArray[np.bool_]], *, outlines: bool
+) -> ImageScore:
+    target = case.mask
+    # what `metrics` computes one by one, from pixels that are counted only once
+    pixels = [overlap(mask, target) for mask in masks]
+    both, either = np.array(pixels, dtype=float).reshape(-1, 2).T
+    lesion = np.full_like(both, target.sum())
+    skin = target.size - lesion
+    jaccard = _ratio(both, either)
+    return ImageScore(
+        case.id,
+        tuple(_ratio(2 * both, either + both).tolist()),
+        tuple(jaccard.tolist()),
+        tuple(np.where(jaccard >= JACCARD_THRESHOLD, jaccard, 0.0).tolist()),
+        tuple(pixels),
+        accuracy=tuple((1 - (either - both) / target.size).tolist()),
+        sensitivity=tuple(_ratio(both, lesion).tolist()),
+        specificity=tuple(_ratio(target.size - either, skin).tolist()),
+        hd95=tuple(hd95(mask, target) for mask in masks) if outlines else (),
+    )
 
 
 def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[Any]:
@@ -275,8 +278,3 @@ def _at_input_size(
     logits = predictor.sam.postprocess_masks(prediction.low_res_logits, size, size)
     mask: NDArray[np.bool_] = (logits[0, 0] > 0).cpu().numpy()
     return mask
-
-
-def _same_shape(mask: NDArray[Any], target: NDArray[Any]) -> None:
-    if mask.shape != target.shape:
-        raise ValueError(f"Masks of shape {mask.shape} and {target.shape} differ.")

@@ -12,7 +12,18 @@ from napari_glmedsa.errors import ImageFormatError, OutputError
 from napari_glmedsa.files import atomic_write
 from napari_glmedsa.inference import Prompts
 from napari_glmedsa.overlay import draw_overlay
-from napari_glmedsa.pixels import DECODE_ERRORS, read_pixels
+from napari_glmedsa.pixels import DECODE_ERRORS, MAX_PIXELS, read_pixels
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_PIXELS",
+    "read_image",
+    "read_mask",
+    "write_image",
+    "write_mask",
+    "write_overlay",
+    "written_by_us",
+]
 
 IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jp2"}
@@ -33,7 +44,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     ----------
     path : Path
         PNG, JPEG, TIFF, BMP, WebP, GIF, JPEG 2000 or PPM with one image in it and
-        at most `pixels.MAX_PIXELS` pixels.
+        at most `MAX_PIXELS` pixels.
 
     Returns
     -------

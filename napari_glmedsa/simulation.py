@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from napari_glmedsa.inference.prompts import Prompts
 
-ClickPolicy = Literal["positive", "corrective", "random"]
+ClickPolicy = Literal["positive", "corrective", "random", "center"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +21,14 @@ class ClickSimulator:
         ``"positive"``: later clicks fall on missed lesion only, as in the
         paper's 3-point prompts. ``"corrective"``: on any wrong pixel, with the
         label that corrects it, as a person would. ``"random"``: anywhere on the
-        lesion, whatever was predicted.
+        lesion, whatever was predicted. ``"center"``: as ``"positive"``, but nothing is
+        drawn: each click, the first too, is the inmost pixel of where it may fall.
     """
 
     policy: ClickPolicy = "positive"
 
     def first(self, mask: NDArray[np.bool_], rng: np.random.Generator) -> Prompts:
-        """Click on a random pixel of the mask.
+        """Click on a pixel of the mask.
 
         Parameters
         ----------
@@ -43,7 +44,7 @@ class ClickSimulator:
         """
         label = int(mask.any())
         where = mask if label else ~mask
-        return Prompts(_draw(where, rng)[None], np.array([label]))
+        return Prompts(self._choose(where, rng)[None], np.array([label]))
 
     def refine(
         self,
@@ -67,16 +68,40 @@ class ClickSimulator:
             "positive": mask & ~predicted,
             "corrective": mask ^ predicted,
             "random": mask,
+            "center": mask & ~predicted,
         }[self.policy]
         if not where.any():
             where = mask if mask.any() else ~mask
-        point = _draw(where, rng)
+        point = self._choose(where, rng)
         label = int(mask[int(point[1]), int(point[0])])
         return Prompts(
             np.vstack([prompts.point_coords, point]),
             np.append(prompts.point_labels, label),
             box=prompts.box,
         )
+
+    def _choose(
+        self, where: NDArray[np.bool_], rng: np.random.Generator
+    ) -> NDArray[np.float64]:
+        return inmost(where) if self.policy == "center" else _draw(where, rng)
+
+
+def inmost(where: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the true pixel that is farthest from any false one, as (x, y).
+
+    Beyond the edge of the image all is false. Of equal ones the first in reading
+    order counts.
+
+    Parameters
+    ----------
+    where
+        (H, W) bool, not all false.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    depth = distance_transform_edt(np.pad(where, 1))[1:-1, 1:-1]
+    row, column = divmod(int(depth.argmax()), where.shape[1])
+    return np.array([column, row], dtype=np.float64)
 
 
 def _draw(where: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.float64]:

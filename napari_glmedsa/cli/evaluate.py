@@ -1,6 +1,7 @@
 """`glmedsa evaluate`: simulated clicks on images whose masks are known."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,12 +13,15 @@ from napari_glmedsa.cli.inputs import (
     PrecisionOption,
     load_predictor,
     model_spec,
-    prepare_folder,
 )
 from napari_glmedsa.cli.pairing import name_unpaired, pair_by_stem, read_pair
+from napari_glmedsa.cli.score_files import prepare_report, write_report, write_sheet
 from napari_glmedsa.cli.score_tables import Metrics, Scores, show_scores
 from napari_glmedsa.cli.terminal import SOME_FAILED, complain, telling
-from napari_glmedsa.errors import GLMedSAError, OutputError
+from napari_glmedsa.errors import GLMedSAError, PromptError
+
+# that of `simulation`, which imports numpy
+ClickPolicy = Literal["positive", "corrective", "random", "center"]
 
 if TYPE_CHECKING:
     from napari_glmedsa.cli.medsa_protocol import MedsaScore
@@ -43,10 +47,21 @@ def evaluate(
             help="Another seed clicks elsewhere; give several for their mean and SD.",
         ),
     ] = None,
+    policy: Annotated[
+        ClickPolicy,
+        typer.Option(
+            help="Where clicks fall: on missed lesion, on any error, anywhere on the"
+            " lesion, or on the inmost pixel of missed lesion, without chance."
+        ),
+    ] = "positive",
     protocol: Annotated[
         Literal["image", "medsa"],
         typer.Option(help="At the image's own size, or as Med-SA's release scores."),
     ] = "image",
+    hd95: Annotated[
+        bool,
+        typer.Option("--hd95", help="Also how far the outlines are apart, in pixels."),
+    ] = False,
     model: ModelOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "fp32",
@@ -54,21 +69,27 @@ def evaluate(
         Path | None,
         typer.Option("--json", metavar="FILE", help="Also write the scores here."),
     ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(
+            "--csv", metavar="FILE", help="Also write each image's scores here."
+        ),
+    ] = None,
 ) -> None:
-    """Measure a model: Dice, IoU and threshold Jaccard after 1, 2, ... clicks.
+    """Measure a model: Dice, IoU and other scores after 1, 2, ... clicks.
 
     The first click falls on a random pixel of the lesion, each later one on a
     random pixel that the model missed; the same seed gives the same clicks.
     """
-    from napari_glmedsa.cli.medsa_protocol import evaluate_medsa
-    from napari_glmedsa.evaluation import Case, evaluate_seeds
+    from napari_glmedsa.evaluation import Case
 
     seeds = tuple(dict.fromkeys(seed or [0]))
-    score = evaluate_medsa if protocol == "medsa" else evaluate_seeds
+    score = _scorer(protocol, policy, outlines=hd95, n_clicks=clicks, seeds=seeds)
     pairing = pair_by_stem(images, masks)
     name_unpaired(pairing)
-    if report is not None:
-        _prepare_report(report)
+    for option, file in (("--json", report), ("--csv", sheet)):
+        if file is not None:
+            prepare_report(file, option)
     spec = model_spec(model)
     predictor = load_predictor(spec, device, precision)
 
@@ -78,7 +99,7 @@ def evaluate(
         for image_path, mask_path in pairing.pairs:
             try:
                 case = Case(image_path.stem, *read_pair(image_path, mask_path))
-                scores.append([*score(predictor, case, n_clicks=clicks, seeds=seeds)])
+                scores.append([*score(predictor, case)])
             except GLMedSAError as error:
                 if len(pairing.pairs) == 1:  # nothing to go on with
                     raise
@@ -95,15 +116,46 @@ def evaluate(
                 "n": len(scores),
                 "model": str(spec),
                 "precision": predictor.precision,
-                "protocol": _protocol(protocol, clicks, seeds),
+                "protocol": _rules(protocol, policy, hd95, clicks, seeds),
             }
-            _write_report(report, document)
+            write_report(report, document)
+        if sheet is not None:
+            write_sheet(sheet, result)
     if failed:
         complain(
             f"{len(failed)} of {len(pairing.pairs)} images failed and are not in the"
             f" means ({', '.join(failed)})."
         )
         raise typer.Exit(SOME_FAILED)
+
+
+def _scorer(
+    protocol: str,
+    policy: ClickPolicy,
+    *,
+    outlines: bool,
+    n_clicks: int,
+    seeds: Sequence[int],
+) -> "Callable[..., Iterable[ImageScore | MedsaScore]]":
+    from napari_glmedsa.cli.medsa_protocol import evaluate_medsa
+    from napari_glmedsa.evaluation import evaluate_seeds
+
+    if policy == "center" and len(seeds) > 1:
+        raise PromptError(
+            "With --policy center nothing is drawn, so every --seed gives the same;"
+            " leave them out."
+        )
+    if protocol == "medsa" and outlines:
+        raise PromptError(
+            "Med-SA's release measures no distances; leave out --hd95 or --protocol"
+            " medsa."
+        )
+    scorer = (
+        evaluate_medsa
+        if protocol == "medsa"
+        else partial(evaluate_seeds, outlines=outlines)
+    )
+    return partial(scorer, n_clicks=n_clicks, seeds=seeds, policy=policy)
 
 
 def _collect(
@@ -162,41 +214,23 @@ def _figures(result: Scores) -> dict[str, Any]:
     if result.sd:
         figures["sd"] = result.sd
         figures["seeds"] = {str(seed): mean for seed, mean in result.seeds.items()}
-    figures["images"] = [
-        {"id": name, "dice": values["dice"], "iou": values["iou"]}
-        for name, values in result.images
-    ]
+    figures["images"] = [{"id": name, **values} for name, values in result.images]
     return figures
 
 
-def _protocol(name: str, n_clicks: int, seeds: Sequence[int]) -> dict[str, Any]:
+def _rules(
+    name: str,
+    policy: ClickPolicy,
+    outlines: bool,
+    n_clicks: int,
+    seeds: Sequence[int],
+) -> dict[str, Any]:
     from napari_glmedsa.cli.medsa_protocol import MEDSA_PROTOCOL
-    from napari_glmedsa.evaluation import PROTOCOL
+    from napari_glmedsa.evaluation import protocol
 
-    rules = MEDSA_PROTOCOL if name == "medsa" else PROTOCOL
+    rules = protocol(policy, outlines=outlines)
+    if name == "medsa":
+        clicked = ("first_click", "next_clicks", "labels", "seeding")
+        rules = {**{key: rules[key] for key in clicked}, **MEDSA_PROTOCOL}
     given = {"seed": seeds[0]} if len(seeds) == 1 else {"seeds": list(seeds)}
-    return {"name": name, **rules, "n_clicks": n_clicks, **given}
-
-
-def _prepare_report(report: Path) -> None:
-    """Find out now, not after an hour, that the report cannot be written."""
-    if report.is_dir():
-        raise OutputError(f"{report} is a folder; name a file for --json.")
-    if report.exists() and not report.is_file():
-        raise OutputError(
-            f"{report} is not a regular file; name one for --json, which is written"
-            " anew."
-        )
-    prepare_folder(report.parent)
-
-
-def _write_report(report: Path, document: dict[str, Any]) -> None:
-    from napari_glmedsa.files import write_json
-
-    try:
-        write_json(report, document)
-    except OSError as error:
-        raise OutputError(
-            f"{report} cannot be written ({error.strerror}); choose another --json"
-            " file."
-        ) from error
+    return {"name": name, "policy": policy, **rules, "n_clicks": n_clicks, **given}

@@ -16,7 +16,12 @@ _HEADINGS = {
     "threshold_jaccard": "Threshold\nJaccard",
     "pooled_dice": "Pooled\nDice",
     "pooled_iou": "Pooled\nIoU",
+    "accuracy": "Accuracy",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "hd95": "HD95 (px)",
 }
+_FURTHER = ("accuracy", "sensitivity", "specificity", "hd95")
 _WIDE_UP_TO = 3  # clicks; more of them would not fit on a line of 80 characters
 
 
@@ -47,16 +52,24 @@ def show_scores(result: Scores) -> None:
     """Print the images' scores and the summary to standard output."""
     console = Console(emoji=False)
     wide = len(result.mean["dice"]) <= _WIDE_UP_TO
-    table = _wide_table(result.images) if wide else _long_table(result.images)
-    summary = _summary(result)
+    images = [
+        (name, {key: row for key, row in scores.items() if key not in _FURTHER})
+        for name, scores in result.images
+    ]
+    further = [metric for metric in _FURTHER if metric in result.mean]
+    overlaps = [metric for metric in result.mean if metric not in further]
+    tables = [
+        _wide_table(images) if wide else _long_table(images),
+        *(_summary(result, metrics) for metrics in (overlaps, further) if metrics),
+    ]
     if not console.is_terminal:  # a file or a pipe has no right edge
-        needed = (console.measure(part).maximum for part in (table, summary))
+        needed = (console.measure(table).maximum for table in tables)
         console.width = max(console.width, *needed)
-    console.print(table)
-    console.print(summary)
+    for table in tables:
+        console.print(table)
 
 
-def _summary(result: Scores) -> Table:
+def _summary(result: Scores, metrics: Sequence[str]) -> Table:
     """Per click a row of means, one of their intervals, one of their SD."""
     n = len(result.images)
     title = "Mean of 1 image" if n == 1 else f"Mean of {n} images"
@@ -64,7 +77,7 @@ def _summary(result: Scores) -> Table:
         title += f" and {len(result.seeds)} seeds"
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
     table.add_column("Clicks", justify="right")
-    for metric in result.mean:
+    for metric in metrics:
         table.add_column(_HEADINGS[metric], justify="right", no_wrap=True)
     notes = []
     if result.interval:
@@ -73,19 +86,16 @@ def _summary(result: Scores) -> Table:
         notes.append(f"SD: over seeds {', '.join(map(str, result.seeds))}")
     table.caption = "; ".join(notes) or None
     table.caption_justify = "left"
+    mean = [result.mean[metric] for metric in metrics]
+    intervals = [result.interval[m] for m in metrics if m in result.interval]
+    sd = [result.sd[metric] for metric in metrics if result.sd]
     for click in range(len(result.mean["dice"])):
-        table.add_row(str(click + 1), *_at(click, result.mean.values()))
-        if result.interval:
-            table.add_row(
-                "95 %",
-                *(
-                    "-".join(map(_number, values[click]))
-                    for values in result.interval.values()
-                ),
-                style="dim",
-            )
-        if result.sd:
-            table.add_row("SD", *_at(click, result.sd.values()), style="dim")
+        table.add_row(str(click + 1), *_at(click, mean))
+        if intervals:
+            pairs = ["-".join(map(_number, values[click])) for values in intervals]
+            table.add_row("95 %", *pairs, style="dim")
+        if sd:
+            table.add_row("SD", *_at(click, sd), style="dim")
     return table
 
 

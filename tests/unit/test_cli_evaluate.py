@@ -1,3 +1,4 @@
+import csv
 import json
 import os
 import sys
@@ -9,10 +10,11 @@ import pytest
 import torch
 from command import Outcome, glmedsa, is_one_sentence
 
-from napari_glmedsa.cli.medsa_protocol import evaluate_medsa
+from napari_glmedsa.cli.evaluate import ClickPolicy
+from napari_glmedsa.cli.medsa_protocol import evaluate_medsa, medsa_scores
 from napari_glmedsa.cli.pairing import pair_by_stem
 from napari_glmedsa.errors import ImageFormatError
-from napari_glmedsa.evaluation import Case, medsa_scores
+from napari_glmedsa.evaluation import Case
 from napari_glmedsa.images import write_image, write_mask
 from napari_glmedsa.registry import ModelRegistry
 from napari_glmedsa.samples import draw_lesion
@@ -95,11 +97,11 @@ def test_the_report_has_every_image_click_and_metric(evaluate, tmp_path):
     assert document["precision"] == "fp32"  # figures are exact unless asked otherwise
     assert document["protocol"]["n_clicks"] == 2
     assert document["protocol"]["seed"] == 5
-    assert [sorted(image) for image in document["images"]] == [
-        ["dice", "id", "iou"]
-    ] * 3
+    metrics = ["dice", "iou", "threshold_jaccard"]
+    metrics += ["accuracy", "sensitivity", "specificity"]
+    assert [list(image) for image in document["images"]] == [["id", *metrics]] * 3
     assert document["images"][0]["id"] == "ISIC_0000000"
-    for metric in ("dice", "iou"):
+    for metric in metrics:
         per_image = [image[metric] for image in document["images"]]
         assert np.allclose(document["mean"][metric], np.mean(per_image, axis=0))
     assert len(document["mean"]["threshold_jaccard"]) == 2
@@ -122,8 +124,8 @@ def test_many_clicks_get_one_row_each(evaluate):
     assert outcome.code == 0
     assert max(map(len, outcome.out.splitlines())) <= 80
     rows = [line.split() for line in outcome.out.splitlines() if line.strip()]
-    assert sum(row[-4:-3] == ["6"] for row in rows) == 3  # the images
-    assert sum(row[-6:-5] == ["6"] for row in rows) == 1  # the mean
+    assert sum(row[-4:-3] == ["6"] for row in rows) == 4  # the images, and a mean
+    assert sum(row[-6:-5] == ["6"] for row in rows) == 1  # the other mean
 
 
 def test_equal_seeds_give_equal_scores_and_others_do_not(evaluate, tmp_path):
@@ -164,7 +166,10 @@ def test_every_mean_over_images_has_an_interval(evaluate, tmp_path):
     report = tmp_path / "r.json"
     outcome = evaluate("--clicks", 2, "--json", report)
     document = json.loads(report.read_text())
-    assert list(document["interval"]) == ["dice", "iou", "threshold_jaccard"]
+    assert list(document["interval"]) == [
+        *("dice", "iou", "threshold_jaccard"),
+        *("accuracy", "sensitivity", "specificity"),
+    ]
     for metric, intervals in document["interval"].items():
         for (low, high), mean in zip(intervals, document["mean"][metric], strict=True):
             assert low <= mean <= high
@@ -336,3 +341,73 @@ def test_a_soft_truth_is_cut_at_the_same_thresholds():
     dice, iou = medsa_scores(logits, np.full((2, 2), 0.4))
     assert dice == pytest.approx(2 / 5)
     assert iou == pytest.approx(2 / 5)
+
+
+def test_clicks_in_the_center_need_no_seed(evaluate, tmp_path):
+    files = [tmp_path / f"{n}.json" for n in range(2)]
+    for seed, file in enumerate(files):
+        outcome = evaluate("--policy", "center", "--seed", seed, "--json", file)
+        assert outcome.code == 0
+    one, other = (json.loads(file.read_text()) for file in files)
+    assert one["mean"] == other["mean"]
+    assert one["protocol"]["policy"] == "center"
+    assert "inmost" in one["protocol"]["first_click"]
+    several = evaluate("--policy", "center", "--seed", 0, "--seed", 1)
+    assert several.code == 2
+    assert is_one_sentence(several.err)
+    assert "nothing is drawn" in several.err
+    assert evaluate("--policy", "middle").code == 2
+
+
+def test_the_policies_offered_are_those_of_the_simulator():
+    from napari_glmedsa import simulation
+
+    assert ClickPolicy == simulation.ClickPolicy
+
+
+def test_the_release_scores_clicks_in_the_center_too(evaluate, tmp_path):
+    report = tmp_path / "r.json"
+    medsa = ("--protocol", "medsa", "--policy", "center")
+    assert evaluate(*medsa, "--json", report).code == 0
+    rules = json.loads(report.read_text())["protocol"]
+    assert "inmost" in rules["first_click"]
+    assert rules["size"] == "256 x 256, nearest"
+    refused = evaluate(*medsa, "--hd95")
+    assert refused.code == 2
+    assert "measures no distances" in refused.err
+
+
+def test_distances_of_outlines_are_shown_when_asked_for(evaluate, tmp_path):
+    plain = evaluate("--clicks", 1)
+    assert "Sensitivity" in plain.out
+    assert "HD95" not in plain.out
+    report = tmp_path / "r.json"
+    outcome = evaluate("--clicks", 1, "--hd95", "--json", report)
+    document = json.loads(report.read_text())
+    assert "HD95 (px)" in outcome.out
+    assert f"{document['mean']['hd95'][0]:.3f}" in outcome.out
+    assert "diagonal" in document["protocol"]["hd95"]
+    assert max(map(len, outcome.out.splitlines())) <= 80
+
+
+def test_the_sheet_has_a_row_for_each_image_and_click(evaluate, tmp_path):
+    report, sheet = tmp_path / "r.json", tmp_path / "new folder" / "scores.csv"
+    outcome = evaluate("--clicks", 2, "--hd95", "--json", report, "--csv", sheet)
+    assert outcome.code == 0
+    images = json.loads(report.read_text())["images"]
+    with sheet.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["image"], row["clicks"]) for row in rows] == [
+        (image["id"], click) for image in images for click in ("1", "2")
+    ]
+    for row in rows:
+        image = next(image for image in images if image["id"] == row["image"])
+        for metric in image.keys() - {"id"}:
+            assert float(row[metric]) == image[metric][int(row["clicks"]) - 1]
+
+
+def test_a_sheet_that_cannot_be_written_is_told_before_the_work(evaluate, tmp_path):
+    outcome = evaluate("--csv", tmp_path)
+    assert outcome.code == 2
+    assert is_one_sentence(outcome.err)
+    assert "name a file for --csv" in outcome.err

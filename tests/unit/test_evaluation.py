@@ -1,7 +1,7 @@
 """Metrics by hand, clicks where the protocol says, scores that are reproducible.
 
 P15: the click simulator is in (x, y), deterministic per image, and asks in the missed
-lesion. P16: the metrics, pooled ones and the Jensen bound included.
+lesion. P16: pooled metrics and the Jensen bound; single ones are in `test_metrics`.
 """
 
 import math
@@ -19,14 +19,18 @@ from napari_glmedsa.evaluation import (
     ImageScore,
     dice,
     evaluate_clicks,
+    evaluate_seeds,
     iou,
     jensen_bound,
+    replay_clicks,
     summarise,
     threshold_jaccard,
 )
 from napari_glmedsa.inference import Prompts
-from napari_glmedsa.simulation import ClickSimulator
+from napari_glmedsa.metrics import accuracy, hd95, sensitivity, specificity
+from napari_glmedsa.simulation import ClickSimulator, inmost
 
+FURTHER = (accuracy, sensitivity, specificity, hd95)
 MASKS = arrays(np.bool_, (5, 7))
 
 
@@ -47,6 +51,7 @@ def test_the_threshold_of_the_jaccard_index_is_inclusive():
     assert threshold_jaccard(np.arange(100) < 50, target, 0.5) == pytest.approx(0.5)
 
 
+@settings(deadline=None)
 @given(MASKS, MASKS)
 def test_dice_and_iou_are_symmetric_bounded_and_bound_to_each_other(mask, target):
     jaccard = iou(mask, target)
@@ -61,11 +66,11 @@ def test_masks_of_two_sizes_are_not_compared():
         dice(np.zeros((2, 3), bool), np.zeros((3, 2), bool))
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(MASKS, MASKS, st.integers(0, 99))
 def test_clicks_fall_where_the_protocol_says(mask, predicted, seed):
     rng = np.random.default_rng(seed)
-    for policy in ("positive", "corrective"):
+    for policy in ("positive", "corrective", "center"):
         simulator = ClickSimulator(policy)
         first = simulator.first(mask, rng)
         prompts = simulator.refine(first, mask, predicted, rng)
@@ -74,7 +79,7 @@ def test_clicks_fall_where_the_protocol_says(mask, predicted, seed):
         (x, y), label = prompts.point_coords[1].astype(int), prompts.point_labels[1]
         assert mask[y, x] == label
         missed = mask & ~predicted
-        wrong = missed if policy == "positive" else mask ^ predicted
+        wrong = mask ^ predicted if policy == "corrective" else missed
         if wrong.any():
             assert wrong[y, x]
         elif mask.any():
@@ -86,6 +91,63 @@ def test_clicks_are_x_then_y():
     mask[3, 41] = True
     prompts = ClickSimulator().first(mask, np.random.default_rng(0))
     assert prompts.point_coords.tolist() == [[41, 3]]
+
+
+def test_clicks_in_the_center_are_the_inmost_pixel_of_what_is_missed():
+    mask = np.zeros((20, 50), bool)
+    mask[3:8, 30:45] = True
+    mask[12:19, 2:9] = True  # as wide, and higher
+    simulator, rng = ClickSimulator("center"), np.random.default_rng(0)
+    first = simulator.first(mask, rng)
+    assert first.point_coords.tolist() == [[5, 15]]  # (x, y)
+    predicted = np.zeros_like(mask)
+    predicted[12:19, 2:9] = True
+    second = simulator.refine(first, mask, predicted, rng)
+    assert second.point_coords[1].tolist() == [32, 5]  # the first of equal ones
+    assert second.point_labels.tolist() == [1, 1]
+    third = simulator.refine(second, mask, mask, rng)  # nothing is missed
+    assert third.point_coords[2].tolist() == [5, 15]
+    assert rng.random() == np.random.default_rng(0).random()  # nothing was drawn
+
+
+def test_the_center_of_a_lesion_cut_by_the_edge_is_not_on_the_edge():
+    mask = np.ones((9, 9), bool)
+    first = ClickSimulator("center").first(mask, np.random.default_rng(0))
+    assert first.point_coords.tolist() == [[4, 4]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(MASKS.filter(np.any))
+def test_the_inmost_pixel_is_as_far_from_outside_as_any(mask):
+    outside = np.argwhere(~np.pad(mask, 1)) - 1
+    depths = {
+        (x, y): np.hypot(*(outside - (y, x)).T).min() for y, x in np.argwhere(mask)
+    }
+    x, y = inmost(mask)
+    assert depths[x, y] == pytest.approx(max(depths.values()))
+
+
+def test_every_seed_clicks_the_same_center(predictor, cases):
+    one, other = evaluate_seeds(
+        predictor, cases[1], n_clicks=2, seeds=(0, 1), policy="center"
+    )
+    assert one == other
+    (drawn,) = evaluate_seeds(predictor, cases[1], n_clicks=2)
+    assert drawn != one
+
+
+def test_every_score_of_an_image_is_that_of_its_masks(predictor, cases):
+    case = cases[1]
+    (score,) = evaluate_seeds(predictor, case, n_clicks=2, outlines=True)
+    masks = [answer.mask for answer in replay_clicks(predictor, case, n_clicks=2)]
+    for metric in (dice, iou, threshold_jaccard, *FURTHER):
+        found = getattr(score, metric.__name__)
+        assert found == pytest.approx([metric(mask, case.mask) for mask in masks])
+    (plain,) = evaluate_clicks(predictor, [case], n_clicks=2)
+    assert plain.hd95 == ()
+    assert "hd95" not in summarise([plain, score])
+    assert summarise([score])["hd95"] == list(score.hd95)
+    assert summarise([plain])["specificity"] == list(plain.specificity)
 
 
 @pytest.fixture
