@@ -1,15 +1,17 @@
-"""What the reference release computes differently from SAM and the paper."""
+"""What Med-SA's release and MedSAM compute differently from SAM and the paper."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self, get_args
+
+_EITHER_OR = (("square_resize", "bicubic_resize"), ("unit_range_input", "minmax_input"))
 
 MedSALayout = Literal["2023", "2024-01-03", "2024-01-29"]
 
 
 @dataclass(frozen=True, slots=True)
 class Compat:
-    """Switches that reproduce the Med-SA release; all off is what SAM computes.
+    """Switches that reproduce Med-SA or MedSAM; all off is what SAM computes.
 
     Parameters
     ----------
@@ -28,6 +30,11 @@ class Compat:
         Clicks reach the prompt encoder as (y, x).
     square_resize
         Images are stretched to the square input instead of padded.
+    bicubic_resize
+        The same as MedSAM does it: bicubically, values rounded down.
+    minmax_input
+        Pixels from 0, each image's darkest, to 1, its brightest value, without
+        SAM's mean and standard deviation; as MedSAM.
     medsa_layout
         How a Med-SA file names its tensors; nothing is computed differently.
 
@@ -43,6 +50,8 @@ class Compat:
     unit_range_input: bool = False
     swap_xy: bool = False
     square_resize: bool = False
+    bicubic_resize: bool = False
+    minmax_input: bool = False
     medsa_layout: MedSALayout = "2024-01-29"
 
     def __post_init__(self) -> None:
@@ -57,6 +66,12 @@ class Compat:
             elif not isinstance(value, bool):
                 raise ValueError(
                     f"compat.{field.name} must be true or false, not {value!r}."
+                )
+
+        for one, other in _EITHER_OR:
+            if getattr(self, one) and getattr(self, other):
+                raise ValueError(
+                    f"compat.{one} and compat.{other} exclude each other; choose one."
                 )
 
     def to_json(self) -> dict[str, Any]:

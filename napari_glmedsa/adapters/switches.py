@@ -17,7 +17,15 @@ from napari_glmedsa.adapters.compat import Compat
 from napari_glmedsa.adapters.layers import unwrap
 from napari_glmedsa.errors import RegistryError
 
-_INPUT = ("unit_range_input", "swap_xy", "square_resize")
+_INPUT = (
+    *("unit_range_input", "minmax_input", "swap_xy"),
+    *("square_resize", "bicubic_resize"),
+)
+_RESIZES = {
+    "longest_side": "longest side, bilinear, padded right and below",
+    "square": "stretched to a square, bilinear",
+    "square_bicubic": "stretched to a square, bicubic",
+}
 
 
 class NormWithoutBias(nn.Module):
@@ -66,6 +74,16 @@ class SwappedPromptEncoder(PromptEncoder):  # type: ignore[misc]  # it has no ty
         return embedded
 
 
+class StretchingSam(Sam):  # type: ignore[misc]
+    """SAM that is shown each image from its own darkest to its brightest value."""
+
+    def preprocess(self, x: Tensor) -> Tensor:
+        """Map an image, (..., C, H, W) from 0 to 255, to the padded input."""
+        low, high = x.min(), x.max()
+        stretched: Tensor = super().preprocess((x - low) / (high - low).clamp(1e-8))
+        return stretched
+
+
 class StickyTwoWayBlock(TwoWayAttentionBlock):  # type: ignore[misc]
     """SAM's decoder layer wired as in EfficientSAM, which the release took over."""
 
@@ -101,10 +119,15 @@ def apply_compat(sam: Sam, compat: Compat) -> None:
         sam.prompt_encoder.__class__ = SwappedPromptEncoder
     if compat.square_resize:
         sam.input_resize = "square"
-    if compat.unit_range_input:
+    if compat.bicubic_resize:
+        sam.input_resize = "square_bicubic"
+    if compat.unit_range_input or compat.minmax_input:
         sam.own_pixels = (sam.pixel_mean, sam.pixel_std)
+        white = 1 if compat.minmax_input else 255
         sam.pixel_mean = torch.zeros_like(sam.pixel_mean)
-        sam.pixel_std = torch.full_like(sam.pixel_std, 255)
+        sam.pixel_std = torch.full_like(sam.pixel_std, white)
+    if compat.minmax_input:
+        sam.__class__ = StretchingSam
 
 
 def apply_input(sam: Sam, switches: Sequence[str]) -> None:
@@ -127,8 +150,12 @@ def apply_input(sam: Sam, switches: Sequence[str]) -> None:
             f"The model's card asks for the input {odd[0]!r}, which is not known here; "
             "update napari-glmedsa or correct the card."
         )
+    try:
+        compat = Compat.from_json(dict.fromkeys(switches, True))
+    except ValueError as error:
+        raise RegistryError(f"The model's card cannot be followed: {error}") from error
     if switches:
-        apply_compat(sam, Compat.from_json(dict.fromkeys(switches, True)))
+        apply_compat(sam, compat)
 
 
 def remove_compat(sam: Sam) -> None:
@@ -138,6 +165,8 @@ def remove_compat(sam: Sam) -> None:
             layer.__class__ = TwoWayAttentionBlock
     if type(sam.prompt_encoder) is SwappedPromptEncoder:
         sam.prompt_encoder.__class__ = PromptEncoder
+    if type(sam) is StretchingSam:
+        sam.__class__ = Sam
     vars(sam).pop("input_resize", None)
     if own := vars(sam).pop("own_pixels", None):
         sam.pixel_mean, sam.pixel_std = (t.to(sam.device) for t in own)
@@ -167,16 +196,17 @@ def unwire_encoder(encoder: ImageEncoderViT) -> None:
 
 def input_contract(sam: Sam) -> dict[str, Any]:
     """Return what a SAM wants to be shown, for the card of an adapter."""
-    square = getattr(sam, "input_resize", "longest_side") == "square"
+    resize = getattr(sam, "input_resize", "longest_side")
     swapped = type(sam.prompt_encoder) is SwappedPromptEncoder
-    unit = hasattr(sam, "own_pixels")
+    if type(sam) is StretchingSam:
+        pixels = "0..1 from each image's darkest to its brightest value"
+    else:
+        pixels = "0..1" if hasattr(sam, "own_pixels") else "0..255"
     return {
         "image_size": sam.image_encoder.img_size,
-        "resize": "stretched to a square, bilinear"
-        if square
-        else "longest side, bilinear, padded right and below",
+        "resize": _RESIZES[resize],
         "mean": sam.pixel_mean.flatten().tolist(),
         "std": sam.pixel_std.flatten().tolist(),
-        "range": "0..1" if unit else "0..255",
+        "range": pixels,
         "point_order": "y, x" if swapped else "x, y",
     }

@@ -127,6 +127,7 @@ def _base_facts(card: "BaseCard") -> dict[str, Any]:
         "sha256": card.sha256,
         "description": card.description,
         "licence": card.licence,
+        "input": card.facts.get("input", []),
         "training": card.facts.get("training"),
         "metrics": card.facts.get("metrics"),
     }

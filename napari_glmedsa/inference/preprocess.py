@@ -12,7 +12,7 @@ from torchvision.transforms.functional import resize, to_pil_image
 
 from napari_glmedsa.errors import ImageFormatError
 
-Resize = Literal["longest_side", "square"]
+Resize = Literal["longest_side", "square", "square_bicubic"]
 
 _BIT_DEPTHS = (8, 12, 16, 32, 64)
 
@@ -114,7 +114,8 @@ def resize_to_input(
         Side of the input in pixels.
     how
         ``"longest_side"`` keeps the proportions, as SAM does; ``"square"`` fills
-        the input, as the Med-SA release does.
+        the input, as the Med-SA release does; ``"square_bicubic"`` too, with the
+        filter and the rounding (down) of MedSAM.
 
     Returns
     -------
@@ -122,6 +123,8 @@ def resize_to_input(
         The image and its (H, W). A side never becomes less than one pixel,
         where SAM itself would fail.
     """
+    if how == "square_bicubic":
+        return _stretched_bicubically(image, length), (length, length)
     scale = length / max(image.shape[:2])
     height, width = (max(1, int(side * scale + 0.5)) for side in image.shape[:2])
     size = (height, width) if how == "longest_side" else (length, length)
@@ -129,6 +132,17 @@ def resize_to_input(
         warnings.simplefilter("ignore")  # Pillow's about large pictures
         resized = np.array(resize(to_pil_image(image), list(size)))
     return resized, size
+
+
+def _stretched_bicubically(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    from skimage import transform  # here, as hardly any model needs it
+
+    # The channels together: one by one, values next to a whole number would be
+    # rounded to another one than MedSAM's.
+    stretched: NDArray[np.float64] = transform.resize(
+        image, (side, side), order=3, preserve_range=True, anti_aliasing=True
+    )
+    return stretched.astype(np.uint8)
 
 
 def model_input(sam: Sam, image: NDArray[np.uint8]) -> tuple[Tensor, tuple[int, int]]:

@@ -9,6 +9,8 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
+from segment_anything.modeling import Sam
 from segment_anything.modeling.image_encoder import window_partition, window_unpartition
 from tiny import TINY, train_a_little
 from torch.nn import functional
@@ -40,6 +42,7 @@ from napari_glmedsa.training.presets import PRESETS
 
 LOCAL = GLMedSAConfig(("attn", "mlp"), bottleneck_ratio=0.25)
 BATCH = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
+MEDSAM = Compat(minmax_input=True, bicubic_resize=True)
 SWITCHES = [name for name in Compat.__dataclass_fields__ if name != "medsa_layout"]
 
 
@@ -66,7 +69,8 @@ def test_presets_survive_json_and_are_what_they_say(name):
         assert config == GLMedSAConfig()
     else:
         assert config.compat == RELEASE_2024_06
-        assert all(getattr(config.compat, switch) for switch in SWITCHES)
+        on = {switch for switch in SWITCHES if getattr(config.compat, switch)}
+        assert on == {*SWITCHES} - {"minmax_input", "bicubic_resize"}  # of MedSAM
         assert (config.activation, config.bottleneck(768)) == ("gelu", 192)
         assert (config.sites, config.init) == (("attn", "mlp"), "medsa")
 
@@ -301,6 +305,62 @@ def test_pixels_can_go_from_zero_to_one_and_fill_the_square(tiny_sam, image):
     prompts = Prompts(np.array([[60.0, 40.0]]), np.array([1]))
     mask = Predictor(tiny_sam, fingerprint="x").predict(embedding, prompts).mask
     assert mask.shape == image.shape[:2]
+
+
+def as_medsam_shows(image, side):
+    """Return MedSAM's input for an image, each of its steps written out.
+
+    Blurred as far as it shrinks, on a cubic spline, rounded down to whole numbers,
+    and stretched from its darkest to its brightest value.
+    """
+    factors = np.array([*image.shape[:2], side]) / side
+    sigma = np.maximum(0, (factors - 1) / 2)
+    values = ndimage.gaussian_filter(image.astype(float), sigma, mode="mirror")
+    zoomed = ndimage.zoom(values, 1 / factors, order=3, mode="mirror", grid_mode=True)
+    whole = np.clip(zoomed, image.min(), image.max()).astype(np.uint8).astype(float)
+    stretched = (whole - whole.min()) / max(whole.max() - whole.min(), 1e-8)
+    return torch.from_numpy(stretched).float().permute(2, 0, 1)[None]
+
+
+@pytest.mark.parametrize("size", [(48, 80), (200, 150), (64, 64), (30, 20)])
+def test_images_can_be_shown_as_medsam_does(tiny_sam, size):
+    rng = np.random.default_rng(0)
+    image = rng.integers(40, 200, (*size, 3)).astype(np.uint8)
+    apply_compat(tiny_sam, MEDSAM)
+    tensor, embedding = seen_by_the_encoder(tiny_sam, image)
+    assert embedding.input_size == (64, 64)
+    assert torch.equal(tensor, as_medsam_shows(image, 64))
+    assert (tensor.min(), tensor.max()) == (0, 1)
+
+
+def test_an_image_of_one_brightness_is_shown_to_medsam_too(tiny_sam):
+    apply_compat(tiny_sam, MEDSAM)
+    tensor, _ = seen_by_the_encoder(tiny_sam, np.full((40, 50, 3), 77, np.uint8))
+    assert tensor.isfinite().all()
+
+
+def test_a_medsam_can_be_undone_and_described(tiny_sam):
+    pixels = torch.rand(3, 48, 64) * 255
+    before, contract = tiny_sam.preprocess(pixels), input_contract(tiny_sam)
+    apply_compat(tiny_sam, MEDSAM)
+    assert not torch.equal(tiny_sam.preprocess(pixels), before)
+    told = input_contract(tiny_sam)
+    assert "bicubic" in told["resize"]
+    assert "darkest" in told["range"]
+    assert (told["mean"], told["std"]) == ([0, 0, 0], [1, 1, 1])
+    remove_compat(tiny_sam)
+    assert type(tiny_sam) is Sam
+    assert torch.equal(tiny_sam.preprocess(pixels), before)
+    assert input_contract(tiny_sam) == contract
+
+
+@pytest.mark.parametrize(
+    "both",
+    [("square_resize", "bicubic_resize"), ("unit_range_input", "minmax_input")],
+)
+def test_an_image_is_shown_in_one_way_only(both):
+    with pytest.raises(ValueError, match="exclude each other"):
+        Compat(**dict.fromkeys(both, True))
 
 
 @pytest.mark.parametrize("fused", [False, True])

@@ -265,7 +265,7 @@ def test_the_built_in_model_finds_a_drawn_lesion(tmp_path):
 def test_a_base_is_shown_images_as_in_its_own_training(registry, image):
     known = {card.name: card for card in registry.bases()}
     wanted = known["medsam_vit_b"].facts["input"]
-    assert set(wanted) == {"unit_range_input", "square_resize"}
+    assert set(wanted) == {"minmax_input", "bicubic_resize"}
     assert inherited_facts(known["medsam_vit_b"])["input"] == wanted
     assert "input" not in known["sam_vit_b"].facts
     plain = registry.load(ModelSpec("sam_tiny"), device=CPU)
@@ -276,10 +276,11 @@ def test_a_base_is_shown_images_as_in_its_own_training(registry, image):
     wide = image[:40]
     tensor, size = model_input(own.sam, wide)
     assert size == (64, 64)
-    assert 0 <= tensor.min() < tensor.max() <= 1
+    assert (tensor.min(), tensor.max()) == (0, 1)
     assert model_input(plain.sam, wide)[1] != size
     adapted = registry.load(ModelSpec("sam_tiny", "tiny_adapter"), device=CPU)
     assert model_input(adapted.sam, wide)[1] != size  # its card says nothing of it
-    write_json(path, {**card, "input": ["upside_down"]})
-    with pytest.raises(RegistryError, match="upside_down"):
-        registry.load(ModelSpec("sam_tiny"), device=CPU)
+    for odd in (["upside_down"], ["minmax_input", "unit_range_input"]):
+        write_json(path, {**card, "input": odd})
+        with pytest.raises(RegistryError, match=odd[-1]):
+            registry.load(ModelSpec("sam_tiny"), device=CPU)
