@@ -23,7 +23,7 @@ from napari_glmedsa.ui.model_store_dialog import ModelStoreDialog
 
 pytestmark = pytest.mark.ui
 
-QUICK = Patience(connect=5, stall=5, attempts=1, pause=0.01)
+QUICK = Patience(connect=60, stall=60, attempts=1, pause=0.01)
 
 
 @pytest.fixture(scope="module")
