@@ -133,7 +133,7 @@ def test_pooled_figures_are_over_the_pixels_of_all_objects_of_all_images():
 
 
 def test_means_that_cannot_be_of_the_same_masks_stop_the_comparison(monkeypatch):
-    monkeypatch.setattr(evaluation, "iou", lambda *_: 0.3)
+    monkeypatch.setattr(evaluation, "jensen_bound", lambda mean_dice: mean_dice)
     with pytest.raises(ArithmeticError, match="not of the same masks"):
         judge([2] * 5, [2] * 5)
 
