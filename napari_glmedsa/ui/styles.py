@@ -4,6 +4,7 @@ from __future__ import annotations
 
 CLICKS_NAME = "lesion"
 MASK_NAME = "lesion mask"
+TOOLS_NAME = "lesion box"
 FORMER_MASK_NAME = "lesion mask (former photograph)"
 
 LESION, BACKGROUND = "lesion", "background"
@@ -20,6 +21,10 @@ CLICK_SIZE = 0.02
 CLICK_CANVAS_SIZE = (11, 22)
 """Smallest and largest size on the screen in pixels, however far one zooms."""
 
+TOOL_COLOR = "#ffea00"
+TOOL_WIDTH = 1 / 400
+"""Of the image's longer side."""
+
 OBJECT_COLORS = ("#00e5ff", "#ffea00", "#76ff03", "#ff9100", "#f5f5f5", "#d500f9")
 """Of objects 1, 2, ...; none occurs on skin, be it pink, brown or black."""
 OUTLINE_WIDTH = 1 / 320
@@ -33,3 +38,12 @@ CURVE_COLORS = {"loss": "#f28e2b", "dice": "#2f9be8"}
 
 OUTLINE_COLORS = {"truth": "#f5f5f5", "before": "#d500f9", "after": "#00e5ff"}
 """Of the masks compared in the gallery, from the widest line to the thinnest."""
+
+STATUS_COLORS = {
+    "new": "#9e9e9e",
+    "in work": "#2f9be8",
+    "accepted": "#00c853",
+    "flagged": "#ff9100",
+    "skipped": "#6d4c41",
+}
+"""Of the dot beside a photograph's state, which the word after it says as well."""

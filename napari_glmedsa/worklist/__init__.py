@@ -4,6 +4,7 @@ from napari_glmedsa.worklist.bookmark import Bookmark, LastWorklist
 from napari_glmedsa.worklist.entries import (
     Entry,
     Order,
+    Shown,
     Status,
     neighbour,
     ordered,
@@ -17,6 +18,7 @@ __all__ = [
     "Entry",
     "LastWorklist",
     "Order",
+    "Shown",
     "Status",
     "Uncertainty",
     "Worklist",

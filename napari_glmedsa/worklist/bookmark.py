@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from napari_glmedsa.files import read_json, write_json
-from napari_glmedsa.worklist.entries import Order, Status
+from napari_glmedsa.worklist.entries import Order, Shown
 
 logger = logging.getLogger(__name__)
 
@@ -22,14 +22,14 @@ class Bookmark:
         Of the photograph; empty if none was open.
     order
         By what the list was sorted.
-    status
-        Which photographs it showed; None is all.
+    shown
+        Which photographs it showed.
     """
 
     folder: Path
     key: str = ""
     order: Order = Order.NAME
-    status: Status | None = None
+    shown: Shown = Shown.TO_DO
 
 
 class LastWorklist:
@@ -51,12 +51,11 @@ class LastWorklist:
         """Return the bookmark, if there is one."""
         try:
             document = read_json(self._file)
-            status = document.get("status")
             return Bookmark(
                 Path(document["folder"]),
                 key=str(document.get("key", "")),
                 order=Order(document.get("order", Order.NAME)),
-                status=None if status is None else Status(status),
+                shown=Shown(document.get("shown", Shown.TO_DO)),
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None

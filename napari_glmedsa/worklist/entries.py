@@ -34,6 +34,24 @@ class Order(StrEnum):
     UNCERTAINTY = "uncertainty"
 
 
+class Shown(StrEnum):
+    """Which photographs are wanted."""
+
+    TO_DO = "to do"
+    ALL = "all"
+    NEW = "new"
+    IN_WORK = "in work"
+    ACCEPTED = "accepted"
+    FLAGGED = "flagged"
+    SKIPPED = "skipped"
+
+    def includes(self, entry: Entry) -> bool:
+        """Say whether a photograph is one of them."""
+        if self is Shown.TO_DO:
+            return to_be_done(entry)
+        return self is Shown.ALL or entry.status.value == self.value
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One photograph of a worklist.

@@ -20,6 +20,7 @@ from napari_glmedsa.worklist import (
     Entry,
     LastWorklist,
     Order,
+    Shown,
     Status,
     Uncertainty,
     Worklist,
@@ -191,6 +192,16 @@ def test_a_line_that_was_cut_off_costs_only_itself(opened):
     assert known == [SURE, SURE, None]
 
 
+def test_what_is_shown_is_what_was_asked_for():
+    statuses = {one: entry("a", status=one) for one in Status}
+    for one, photo in statuses.items():
+        assert Shown(one.value).includes(photo)
+        assert Shown.ALL.includes(photo)
+        assert not Shown("new" if one != "new" else "skipped").includes(photo)
+    done = {one for one, photo in statuses.items() if not Shown.TO_DO.includes(photo)}
+    assert done == {Status.ACCEPTED, Status.SKIPPED}
+
+
 # ----------------------------------------------------------------------- bad input
 
 
@@ -310,7 +321,7 @@ def test_ten_thousand_photographs_are_listed_without_opening_one(tmp_path):
 def test_the_bookmark_comes_back_and_a_damaged_one_is_none(tmp_path):
     last = LastWorklist(tmp_path / "root")
     assert last.read() is None
-    mark = Bookmark(tmp_path, "mole.png", Order.UNCERTAINTY, Status.FLAGGED)
+    mark = Bookmark(tmp_path, "mole.png", Order.UNCERTAINTY, Shown.FLAGGED)
     last.write(mark)
     assert last.read() == mark
     for text in ("", "[]", '{"folder": 3}', '{"folder": "/", "order": "colour"}'):
