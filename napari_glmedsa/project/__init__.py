@@ -1,10 +1,10 @@
 """The annotation project: a folder of images, accepted masks, splits and runs."""
 
-from napari_glmedsa.project.annotations import Provenance
 from napari_glmedsa.project.folder import SCHEMA_VERSION
 from napari_glmedsa.project.photographs import ImageRecord, image_id
 from napari_glmedsa.project.project import AnnotationProject
 from napari_glmedsa.project.splits import FRACTIONS, SPLITS, Split
+from napari_glmedsa.provenance import Provenance
 
 __all__ = [
     "FRACTIONS",

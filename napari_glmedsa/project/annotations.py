@@ -6,10 +6,10 @@ import struct
 import warnings
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from PIL import Image
 
 from napari_glmedsa.errors import ProjectError
 from napari_glmedsa.files import atomic_write, read_json, write_json
+from napari_glmedsa.provenance import Provenance
 
 MAX_LABEL = 65535
 DECODE_ERRORS = (
@@ -26,61 +27,6 @@ DECODE_ERRORS = (
 """What Pillow raises for a damaged PNG."""
 
 _ATTEMPTS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """Where one object of a label map came from.
-
-    Parameters
-    ----------
-    origin
-        ``"clicks"`` of an annotator, or the ``"import"`` of a finished mask.
-    point_coords
-        Clicks, (x, y) in pixels of the image.
-    point_labels
-        1 for a click on the lesion, 0 for one on the background.
-    box
-        Left, top, right and bottom edge in pixels of the image, if one was given.
-    model
-        ``BASE+ADAPTER`` that answered the clicks.
-    hand_edited
-        Whether the answer was changed by hand.
-    annotator
-        Who accepted the object.
-    created
-        When, as UTC in ISO 8601; empty means now.
-    """
-
-    origin: Literal["clicks", "import"] = "clicks"
-    point_coords: tuple[tuple[float, float], ...] = ()
-    point_labels: tuple[int, ...] = ()
-    box: tuple[float, float, float, float] | None = None
-    model: str = ""
-    hand_edited: bool = False
-    annotator: str = ""
-    created: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the provenance as plain JSON types."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """Read what `to_json` wrote; what it does not know, it passes over."""
-        box = document.get("box")
-        return cls(
-            origin="import" if document.get("origin") == "import" else "clicks",
-            point_coords=tuple(
-                (float(x), float(y)) for x, y in document.get("point_coords", ())
-            ),
-            point_labels=tuple(map(int, document.get("point_labels", ()))),
-            box=None if box is None else _four(box),
-            model=str(document.get("model", "")),
-            hand_edited=bool(document.get("hand_edited", False)),
-            annotator=str(document.get("annotator", "")),
-            created=str(document.get("created", "")),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,8 +216,3 @@ def _read_prompts(path: Path, *, of: bytes) -> Annotation | None:
         return None
     belongs = annotation.mask_sha256 == hashlib.sha256(of).hexdigest()
     return annotation if belongs else None
-
-
-def _four(numbers: Sequence[float]) -> tuple[float, float, float, float]:
-    left, top, right, bottom = map(float, numbers)
-    return left, top, right, bottom

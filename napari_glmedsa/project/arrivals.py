@@ -11,11 +11,11 @@ import numpy as np
 from napari_glmedsa.errors import GLMedSAError, OutputError, ProjectError
 from napari_glmedsa.images import read_image
 from napari_glmedsa.pairs import read_pair
-from napari_glmedsa.project.annotations import Provenance
 from napari_glmedsa.project.group_table import GroupTable
 from napari_glmedsa.project.photographs import image_id
 from napari_glmedsa.project.project import AnnotationProject
 from napari_glmedsa.project.splits import Split
+from napari_glmedsa.provenance import Provenance
 
 
 @dataclass(frozen=True, slots=True)

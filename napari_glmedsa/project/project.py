@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from napari_glmedsa.errors import ProjectError
 from napari_glmedsa.project.annotations import (
-    Provenance,
     check_label_map,
     decode_label_map,
 )
@@ -32,6 +31,7 @@ from napari_glmedsa.project.splits import (
     Split,
     split_groups,
 )
+from napari_glmedsa.provenance import Provenance
 
 
 class AnnotationProject:
