@@ -14,7 +14,6 @@ from rich.table import Table
 
 from napari_glmedsa.cli.inputs import (
     DeviceOption,
-    ModelOption,
     PrecisionOption,
     load_predictor,
     model_spec,
@@ -24,8 +23,10 @@ from napari_glmedsa.errors import GLMedSAError, OutputError
 
 if TYPE_CHECKING:
     from napari_glmedsa.inference import EmbeddingCache, Predictor
+    from napari_glmedsa.registry import ModelSpec
     from napari_glmedsa.worklist import Entry, Uncertainty, Worklist
 
+_ACTIVE = "active"
 _GIVES_WAY = 10  # niceness
 _NO_EDGE = 10_000  # characters
 
@@ -44,7 +45,16 @@ def rank(
     done: Annotated[
         bool, typer.Option("--all", help="Also what is accepted or skipped.")
     ] = False,
-    model: ModelOption = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="BASE[+ADAPTER]|active",
+            help="Names or file paths; active is the one in use in napari"
+            " (default: the built-in model).",
+            show_default=False,
+        ),
+    ] = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     gently: Annotated[
@@ -68,8 +78,7 @@ def rank(
     worklist = Worklist.open(folder, spare=default_root() / "projects")
     fingerprint, failed = "", 0
     if by == "uncertainty":
-        spec = model_spec(model)
-        predictor = load_predictor(spec, device, precision)
+        predictor = load_predictor(_spec(model), device, precision)
         fingerprint = predictor.fingerprint
         waiting = [
             entry
@@ -93,6 +102,15 @@ def rank(
     if failed:
         complain(f"{failed} photographs could not be looked at; they come last.")
         raise typer.Exit(SOME_FAILED)
+
+
+def _spec(model: str | None) -> "ModelSpec":
+    if model != _ACTIVE:
+        return model_spec(model)
+    from napari_glmedsa.activation import ActiveModel
+    from napari_glmedsa.registry import ModelRegistry, default_root
+
+    return ActiveModel(ModelRegistry(default_root())).current()
 
 
 def _estimate(

@@ -91,6 +91,12 @@ class PhotographLayers:
         self._viewer.reset_view()
         return layer
 
+    def use_project(self, project: Path) -> None:
+        """Have accepted masks saved into a project from now on, if Segment is open."""
+        segment = self.segment
+        if segment is not None:
+            segment.form.project.opened.emit(project)
+
     def encode_ahead(self, images: Iterable[Any]) -> None:
         """Have photographs encoded that will be looked at next, if Segment is open."""
         segment = self.segment

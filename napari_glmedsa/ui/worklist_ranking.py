@@ -49,17 +49,15 @@ class Ranking(QObject):
         """Whether a process is at work."""
         return self._process is not None
 
-    def start(self, folder: Path, *, model: str, root: Path) -> None:
+    def start(self, folder: Path, *, root: Path) -> None:
         """Rank a folder, unless one is being ranked.
 
         Parameters
         ----------
         folder : Path
             Of the photographs or the project.
-        model : str
-            As ``--model`` takes it.
         root : Path
-            The registry root in which the model is.
+            The registry root, whose active model is asked.
         """
         if self._process is not None:
             return
@@ -72,7 +70,7 @@ class Ranking(QObject):
         process.finished.connect(self._on_finished)
         process.errorOccurred.connect(self._on_error)
         command = ["-m", "napari_glmedsa", "project", "rank", str(folder)]
-        process.start(sys.executable, [*command, "--gently", "--model", model])
+        process.start(sys.executable, [*command, "--gently", "--model", "active"])
         self._timer.start()
 
     def cancel(self) -> None:

@@ -23,6 +23,7 @@ KEPT = 400
 WAITING = 40
 """Wanted thumbnails that are remembered: about what two screens show."""
 
+_KEY = "thumbnails"
 _SHARPNESS = 2  # pixels decoded per pixel shown: sharp on HiDPI
 
 
@@ -34,8 +35,6 @@ class Thumbnails(QObject):
 
     Parameters
     ----------
-    jobs : JobQueue
-        A worker of its own.
     parent : QObject
         It ends with that.
     """
@@ -43,9 +42,9 @@ class Thumbnails(QObject):
     ready = Signal()
     """A thumbnail has been made, or cannot be."""
 
-    def __init__(self, jobs: JobQueue, parent: QObject) -> None:
+    def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
-        self._jobs, self._main_thread = jobs, MainThread(self)
+        self._jobs, self._main_thread = JobQueue((_KEY,)), MainThread(self)
         self._made: OrderedDict[tuple[str, float], QPixmap | None] = OrderedDict()
         self._wanted: deque[Entry] = deque(maxlen=WAITING)
         self._lock = threading.Lock()
@@ -66,7 +65,7 @@ class Thumbnails(QObject):
             if not self._busy:
                 self._busy = True
                 self._jobs.submit(
-                    "thumbnails", self._make, on_done=_done, on_error=self._on_error
+                    _KEY, self._make, on_done=_done, on_error=self._on_error
                 )
         return None
 
@@ -74,6 +73,10 @@ class Thumbnails(QObject):
         """Say whether the file turned out not to be readable."""
         name = _name(entry)
         return name in self._made and self._made[name] is None
+
+    def close(self) -> None:
+        """Make no more of them."""
+        self._jobs.close()
 
     def _make(self, job: Job) -> None:
         while True:

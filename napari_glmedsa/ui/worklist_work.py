@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_glmedsa.activation import ActiveModel
 from napari_glmedsa.registry import ModelRegistry
 from napari_glmedsa.ui.pytorch import prepare_pytorch
 from napari_glmedsa.worklist import Entry, Worklist
@@ -80,7 +79,3 @@ class WorklistWork:
         if photograph.pixels is not None and photograph.pixels.nbytes <= KEPT_BYTES:
             self._ahead = photograph
         return photograph
-
-    def active_model(self) -> str:
-        """Return the model that ranks, as the command line takes it."""
-        return str(ActiveModel(self._registry).current())

@@ -1,11 +1,11 @@
 """The Worklist dock in a viewer: photograph after photograph."""
 
 import os
-import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from napari.utils.shortcuts import default_shortcuts
 from PIL import Image
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
@@ -17,10 +17,11 @@ from napari_glmedsa.recent import RecentProjects
 from napari_glmedsa.registry import ModelSpec
 from napari_glmedsa.samples import draw_lesion
 from napari_glmedsa.session import SessionState
+from napari_glmedsa.ui import worklist_commands as commands
 from napari_glmedsa.ui import worklist_ranking, worklist_thumbnails
 from napari_glmedsa.ui.companion import OURS
 from napari_glmedsa.ui.segment_widget import SegmentWidget
-from napari_glmedsa.ui.worklist_form import FLAG, NEXT, PREVIOUS, SKIP
+from napari_glmedsa.ui.worklist_form import FLAG, KEYS, NEXT, PREVIOUS, SKIP
 from napari_glmedsa.ui.worklist_view import ENTRY
 from napari_glmedsa.ui.worklist_widget import WorklistWidget
 from napari_glmedsa.worklist import Order, Shown, Status, Uncertainty, Worklist
@@ -189,7 +190,7 @@ def test_skip_goes_on_and_flag_can_be_taken_back(widget, place, wait):
     wait(lambda: names(widget) == ["mole2.png", "mole3.png"])
     press(place, FLAG)
     wait(lambda: widget.current.status is Status.FLAGGED)
-    assert widget.form.flag_button.text == "Unflag"
+    wait(lambda: widget.form.flag_button.text == "Unflag")
     press(place, FLAG)
     wait(lambda: widget.current.status is Status.NEW)
 
@@ -386,15 +387,17 @@ def test_ranking_can_be_stopped(widget, place, wait, messages):
     assert not any("ended early" in words for words in messages())
 
 
-def test_a_ranking_that_fails_says_why(widget, wait, messages, monkeypatch, tmp_path):
+def test_a_ranking_that_fails_says_why(
+    widget, folder, wait, messages, monkeypatch, tmp_path
+):
     monkeypatch.setattr(worklist_ranking.sys, "executable", str(tmp_path / "gone"))
-    widget._rank("sam_tiny")
+    widget.form.rank_button.native.click()
     wait(lambda: any("could not be started" in words for words in messages()))
     assert not widget._ranking.is_running
     monkeypatch.undo()
-    assert sys.executable
-    widget._rank("no_such_model")
-    wait(lambda: any("no_such_model" in words for words in messages()))
+    folder.rename(folder.with_name("elsewhere"))
+    widget._ranking.start(folder, root=tmp_path / "registry")
+    wait(lambda: any("cannot be read" in words for words in messages()))
 
 
 def test_a_project_is_a_worklist_too(place, tmp_path, wait):
@@ -406,3 +409,51 @@ def test_a_project_is_a_worklist_too(place, tmp_path, wait):
     widget.go(1)
     wait(lambda: is_shown(place, "one.jpg"))
     assert isinstance(widget.worklist, Worklist)
+
+
+def test_commands_of_the_palette_do_what_the_keys_do(widget, place, wait):
+    viewer = place.viewer
+    commands.next_photograph(viewer)
+    wait(lambda: is_shown(place, "mole1.png"))
+    commands.flag_photograph(viewer)
+    wait(lambda: widget.current.status is Status.FLAGGED)
+    commands.skip_photograph(viewer)
+    wait(lambda: is_shown(place, "mole2.png"))
+    commands.previous_photograph(viewer)
+    assert widget.current.name == "mole2.png"  # what is skipped is passed over
+
+
+def test_a_command_without_a_worklist_says_where_it_is(place, messages):
+    commands.next_photograph(place.viewer)
+    assert any("Plugins > Worklist" in words for words in messages())
+
+
+def test_no_key_of_the_worklist_is_one_of_naparis():
+    taken = {
+        str(key).replace("+", "-")
+        for keys in default_shortcuts.values()
+        for key in keys
+    }
+    assert not taken & set(KEYS)
+    assert len(taken) > 50
+
+
+def test_a_key_pressed_twice_at_once_takes_a_flag_back(widget, place, wait):
+    widget.go(1)
+    wait(lambda: is_shown(place, "mole1.png"))
+    press(place, FLAG)
+    press(place, FLAG)
+    wait(lambda: len(list(widget.worklist.project.root.glob("worklist/marks"))) == 1)
+    wait(lambda: not list(widget.worklist.project.root.glob("worklist/marks/*.json")))
+    wait(lambda: rows(widget)[0].status is Status.NEW)
+
+
+def test_the_project_of_the_folder_is_the_one_that_segment_saves_into(
+    place, folder, wait
+):
+    segment = SegmentWidget(place.viewer, place.models)
+    place.viewer.window.add_dock_widget(segment, name="Segment")
+    widget = place.open()
+    widget.open_folder(folder)
+    wait(lambda: "glmedsa_project" in segment.form.project.native.currentText())
+    segment.session.close()
