@@ -1,7 +1,7 @@
 """Take the pictures of the Worklist dock anew, in a real napari window.
 
-Run it with ``python docs/worklist_screenshots.py``, on a screen or under ``xvfb-run``; it
-writes docs/images/worklist*.png.
+Run it with ``python docs/worklist_screenshots.py``, on a screen or under ``xvfb-run``;
+it writes docs/images/worklist*.png.
 """
 
 import os
@@ -65,12 +65,12 @@ def picture(theme: str, registry: ModelRegistry, folder: Path) -> None:
     settle()
     take(viewer, f"worklist-{theme}")
     if theme == "dark":
+        dock.form.order.value = Order.UNCERTAINTY
         dock.form.rank_button.native.click()
         wait(lambda: any(one.uncertainty for one in photographs.entries), RANKING)
         settle()
         take(viewer, "worklist-ranking")
         wait(lambda: not dock._ranking.is_running, RANKING)
-        dock.form.order.value = Order.UNCERTAINTY
         dock.form.shown.value = Shown.TO_DO
         settle()
         take(viewer, "worklist-ranked")

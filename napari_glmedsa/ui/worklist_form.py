@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from magicgui.widgets import ComboBox, PushButton
-from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_glmedsa.ui import forms
 from napari_glmedsa.ui.worklist_thumbnails import Thumbnails
@@ -143,6 +143,8 @@ class WorklistForm(QWidget):
         layout.addWidget(self.progress.native)
         layout.addWidget(self.words.native)
         self.setMinimumWidth(MIN_WIDTH)
+        # Else napari would fill half of the dock with nothing.
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
 
 
 def _row(*widgets: QWidget) -> QHBoxLayout:

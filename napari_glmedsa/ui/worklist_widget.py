@@ -95,19 +95,11 @@ class WorklistWidget(Container[Widget]):
         return self._position.current
 
     def open_folder(self, folder: Path, *, key: str = "") -> None:
-        """List a folder of photographs or a project, and show one of them.
-
-        Parameters
-        ----------
-        folder : Path
-            The folder.
-        key : str
-            Of the photograph to show; empty shows none.
-        """
+        """List a folder or a project; show the photograph of a key, if given."""
         self._problem = ""
         self._ranking.cancel()
         self._desk.open(folder, key)
-        self._say(f"Listing {folder}…")
+        self.form.words.value = f"Listing {folder}…"
 
     def go(self, step: int) -> None:
         """Show the photograph so many places further on in the list."""
@@ -192,10 +184,7 @@ class WorklistWidget(Container[Widget]):
         self._position.current = None
         self._recent.save_into(worklist.project.root)
         self._layers.use_project(worklist.project.root)
-        self._watch.watch(
-            worklist.project.root / name
-            for name in ("images", "masks", "prompts", "worklist", "worklist/marks")
-        )
+        self._watch.watch(worklist.written_to)
         self._folders.show(worklist.folder)
         if worklist.remarks:
             show_info(" ".join(worklist.remarks))
@@ -280,10 +269,7 @@ class WorklistWidget(Container[Widget]):
         known, waiting = position.ranked()
         self.form.show_ranking(known / max(1, waiting) if running else None)
         words = ASK if self._worklist is None else position.sentence(ranking=running)
-        self._say(self._problem or words)
-
-    def _say(self, words: str) -> None:
-        self.form.words.value = words
+        self.form.words.value = self._problem or words
 
     def _bookmark(self) -> None:
         if self._worklist is not None:

@@ -99,6 +99,12 @@ class Worklist:
         """What the user opened."""
         return self.photographs or self.project.root
 
+    @property
+    def written_to(self) -> tuple[Path, ...]:
+        """Folders in which something comes or goes when a photograph's state does."""
+        names = ("images", "masks", "prompts", "worklist", "worklist/marks")
+        return tuple(self.project.root / name for name in names)
+
     def entries(
         self, *, model: str = "", check: Callable[[], None] = lambda: None
     ) -> list[Entry]:

@@ -29,6 +29,7 @@ from napari_glmedsa.worklist import (
     to_be_done,
 )
 from napari_glmedsa.worklist.photographs import find_photographs
+from napari_glmedsa.worklist.thumbnail import read_thumbnail
 
 UNSURE, SURE = Uncertainty(0.5, 0.5, 0.5), Uncertainty(0.9, 0.9, 0.9)
 
@@ -340,3 +341,33 @@ def test_an_image_is_called_what_the_project_calls_it(opened):
     pixels = opened.read(first)
     assert opened.identify(first, pixels).image_id == image_id(pixels)
     assert by_name(opened)[0].image_id == image_id(pixels)
+
+
+# ---------------------------------------------------------------------- thumbnails
+
+
+def test_a_thumbnail_is_small_and_keeps_its_proportions(tmp_path):
+    path = photograph(tmp_path / "large.jpg")
+    small = read_thumbnail(path, 16)
+    assert small.shape == (12, 16, 3)
+    assert small.dtype == np.uint8
+    assert read_thumbnail(path, 500).shape == (48, 64, 3)  # never enlarged
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32, np.uint8])
+def test_a_thumbnail_of_a_deep_photograph_shows_something(tmp_path, dtype):
+    ramp = np.linspace(0, 200, 40 * 60).reshape(40, 60).astype(dtype)
+    path = tmp_path / "deep.tif"
+    Image.fromarray(ramp).save(path)
+    small = read_thumbnail(path, 30)
+    assert small.max() > 150
+    assert small.min() < 10
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", b"\xff\xd8\xff\xe0 cut off"])
+def test_what_is_no_image_has_no_thumbnail(tmp_path, content):
+    (tmp_path / "x.jpg").write_bytes(content)
+    with pytest.raises(ImageFormatError, match="no thumbnail"):
+        read_thumbnail(tmp_path / "x.jpg", 50)
+    with pytest.raises(ImageFormatError):
+        read_thumbnail(tmp_path / "gone.jpg", 50)
