@@ -1,6 +1,7 @@
 """An image's label map in work, with its history, written down as it happens."""
 
 import logging
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -23,8 +24,10 @@ class Recorder(Protocol):
     def is_open(self) -> bool:
         """Whether steps can be written already."""
 
-    def start(self, label_map: NDArray[np.uint16], sheet: Sheet) -> None:
-        """Begin with this state."""
+    def start(
+        self, label_map: NDArray[np.uint16], sheet: Sheet, history: History
+    ) -> None:
+        """Begin with the state before the first step, and all steps so far."""
 
     def step(self, step: Step) -> None:
         """Write down a new step."""
@@ -101,10 +104,11 @@ class Document:
         """
         step = self._find_step(name, sheet, box)
         if step is not None:
-            self._start_journal()
+            journal = self._open_journal()
             self._take(step)
             self.history.record(step)
-            self._write("step", step)
+            if journal:
+                self._try(lambda: journal.step(step))
         return step
 
     def amend(
@@ -116,10 +120,11 @@ class Document:
         """
         step = self._find_step(name, sheet, box)
         if step is not None:
-            self._start_journal()
+            journal = self._open_journal()
             self._take(step)
             self.history.amend(step)
-            self._write("amend", step)
+            if journal:
+                self._try(lambda: journal.amend(step))
         return step
 
     def undo(self) -> Step | None:
@@ -127,26 +132,32 @@ class Document:
 
         Pixels that changed since then and are not recorded stay as they are.
         """
-        self._start_journal()
+        journal = self._open_journal() if self.history.position else None
         step = self.history.undo()
         if step is not None:
             self._sheet = step.before
             if step.patch:
                 step.patch.revert(self._seen)
                 step.patch.revert(self.label_map)
-            self._write("undo")
+            if journal:
+                self._try(journal.undo)
         return step
 
     def redo(self) -> Step | None:
         """Make the step again that was taken back last; return it, or None."""
-        self._start_journal()
+        journal = self._open_journal() if self.history.redo_name is not None else None
         step = self.history.redo()
         if step is not None:
             self._take(step)
             if step.patch:
                 step.patch.apply(self.label_map)
-            self._write("redo")
+            if journal:
+                self._try(journal.redo)
         return step
+
+    def save(self) -> bool:
+        """Try again to write what could not be written; return whether all is."""
+        return self._journal is not None and self._open_journal() is not None
 
     def _find_step(
         self, name: str, sheet: Sheet | None, box: Box | None
@@ -162,40 +173,29 @@ class Document:
         if step.patch:
             step.patch.apply(self._seen)
 
-    def _start_journal(self) -> None:
+    def _open_journal(self) -> Recorder | None:
         """Begin the journal, before the first step or once there is room for it."""
-        if self._journal is None or self._journal.is_open:
-            return
+        journal = self._journal
+        if journal is None or journal.is_open:
+            return journal
         steps, position = self.history.steps, self.history.position
         label_map = self._seen.copy() if steps else self._seen
         for step in reversed(steps[:position]):
             if step.patch:
                 step.patch.revert(label_map)
-        try:
-            self._journal.start(label_map, steps[0].before if steps else self._sheet)
-            for step in steps:
-                self._journal.step(step)
-            for _ in steps[position:]:
-                self._journal.undo()
-        except GLMedSAError as error:
-            self._say(error)
+        sheet = steps[0].before if steps else self._sheet
+        self._try(lambda: journal.start(label_map, sheet, self.history))
+        return journal if journal.is_open else None
 
-    def _write(self, what: str, *steps: Step) -> None:
-        journal = self._journal
-        if journal is None or not journal.is_open:
-            return
+    def _try(self, write: Callable[[], None]) -> None:
         try:
-            getattr(journal, what)(*steps)
-        except OutputError as error:  # the journal keeps what it could not write
-            self._say(error)
-        except GLMedSAError as error:  # it is not ours any more
-            self._journal = None
-            self._say(error)
+            write()
+        except GLMedSAError as error:
+            logger.warning("the journal cannot be written: %s", error)
+            if not isinstance(error, OutputError):
+                self._journal = None  # it is somebody else's now
+            if not self._is_in_trouble:
+                self._is_in_trouble = True
+                self.in_trouble.emit(error)
         else:
             self._is_in_trouble = False
-
-    def _say(self, error: GLMedSAError) -> None:
-        logger.warning("the journal cannot be written: %s", error)
-        if not self._is_in_trouble:
-            self._is_in_trouble = True
-            self.in_trouble.emit(error)

@@ -100,16 +100,19 @@ class StepPacker:
             raise ValueError(f"a step of version {version}, not {_VERSION}")
         start, stop = _HEAD.size, _HEAD.size + length
         document = json.loads(zlib.decompress(data[start:stop]))
+        known = dict(self._known)
         for entry in document["arrays"]:
             start, stop = stop, stop + int(entry["bytes"])
             array = _unpack_array(data[start:stop], tuple(entry["shape"]))
-            self._known[entry["key"]] = array
-        return Step(
+            known[entry["key"]] = array
+        step = Step(
             str(document["name"]),
-            Sheet.from_json(document["before"], self._known),
-            Sheet.from_json(document["after"], self._known),
+            Sheet.from_json(document["before"], known),
+            Sheet.from_json(document["after"], known),
             Patch.from_bytes(data[stop:]) if document["patch"] else None,
         )
+        self._known = known  # only now: half a step has brought nothing
+        return step
 
 
 def _pack_array(array: NDArray[np.float32]) -> bytes:

@@ -102,10 +102,18 @@ class ProjectFolder:
             self._file("prompts", image_id, ".json"),
         )
 
+    def work(self, image_id: str, suffix: Literal[".journal", ".claim"]) -> Path:
+        """Return where it stands what is being done to an image, or by whom."""
+        return self._file("work", image_id, suffix)
+
+    def bookmark(self, seat: str) -> Path:
+        """Return where it stands which image somebody has open."""
+        return self._file("work", seat, ".bookmark")
+
     def ids(
         self,
-        folder: Literal["images", "masks", "prompts"],
-        suffix: Literal[".png", ".json"],
+        folder: Literal["images", "masks", "prompts", "work"],
+        suffix: Literal[".png", ".json", ".journal"],
     ) -> list[str]:
         """Return the image ids that name a file of that kind, ascending."""
         try:

@@ -6,6 +6,7 @@ from napari_glmedsa.errors import GLMedSAError
 from napari_glmedsa.project.annotations import check_label_map, decode_label_map
 from napari_glmedsa.project.folder import ProjectFolder
 from napari_glmedsa.project.history import RunHistory, RunUse, first_trainings
+from napari_glmedsa.project.journal import Journal
 from napari_glmedsa.project.photographs import ImageRecord
 from napari_glmedsa.project.splits import Split
 
@@ -22,6 +23,11 @@ def find_problems(folder: ProjectFolder) -> Iterator[str]:
         {*folder.ids("masks", ".png"), *folder.ids("prompts", ".json")}
     ):
         yield from _mask_problems(folder, image)
+    for image in folder.ids("work", ".journal"):
+        try:
+            Journal(folder.work(image, ".journal"), image).read()
+        except GLMedSAError as error:
+            yield str(error)
 
 
 def find_straddling(

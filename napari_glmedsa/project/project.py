@@ -31,10 +31,11 @@ from napari_glmedsa.project.splits import (
     Split,
     split_groups,
 )
+from napari_glmedsa.project.work import WorkInProgress
 from napari_glmedsa.provenance import Provenance
 
 
-class AnnotationProject:
+class AnnotationProject(WorkInProgress):
     """A folder that holds everything the plugin learns from.
 
     Answers always come from the folder as it is now, so several programs may have
@@ -51,7 +52,7 @@ class AnnotationProject:
 
     def __init__(self, root: Path, name: str) -> None:
         self.root, self.name = root, name
-        self._folder = ProjectFolder(root)
+        super().__init__(ProjectFolder(root))
         self._contents = ProjectContents(self._folder, name)
         self._history = RunHistory(self._folder.runs)
 

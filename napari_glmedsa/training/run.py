@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from napari_glmedsa.errors import TrainingError
 from napari_glmedsa.files import read_json, write_json
+from napari_glmedsa.process_id import ProcessId
 from napari_glmedsa.project import AnnotationProject
 from napari_glmedsa.registry import ModelRegistry, ModelSpec, default_root
 from napari_glmedsa.training.config import TrainingConfig
@@ -22,7 +23,7 @@ from napari_glmedsa.training.plan import (
     read_plan,
     write_plan,
 )
-from napari_glmedsa.training.process import ProcessId, second_run, start_detached
+from napari_glmedsa.training.process import second_run, start_detached
 from napari_glmedsa.training.status import RunStatus, read_status
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from typing import Any, Literal, Self, get_args
 
 from napari_glmedsa.errors import TrainingError
 from napari_glmedsa.files import read_json, write_json
+from napari_glmedsa.process_id import ProcessId
 from napari_glmedsa.registry import ModelSpec
-from napari_glmedsa.training.process import ProcessId, memory_bytes
+from napari_glmedsa.training.process import memory_bytes
 
 RunState = Literal[
     "queued", "running", "paused", "finished", "cancelled", "failed", "lost"
