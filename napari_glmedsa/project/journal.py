@@ -179,7 +179,7 @@ class Journal:
                 self._append(self._writer.saved(sha256))
 
     def sync(self) -> None:
-        """Wait until the disk has it all, in case the power fails; raises OutputError."""
+        """Wait until the disk has all of it; raises OutputError."""
         try:
             with self.path.open("ab") as file:
                 os.fsync(file.fileno())
