@@ -51,12 +51,20 @@ class Position:
         ]
 
     def step(self, wanted: Shown, n: int) -> Entry | None:
-        """Return the photograph `n` places after the current one."""
-        return neighbour(self.shown(wanted), self.key, n)
+        """Return the photograph `n` places after the current one.
+
+        Those that others work on just now are passed over.
+        """
+        return neighbour(self._free(wanted), self.key, n)
 
     def after(self, entry: Entry, wanted: Shown) -> Entry | None:
         """Return the photograph that will be looked at after another."""
-        return neighbour(self.shown(wanted), entry.key)
+        return neighbour(self._free(wanted), entry.key)
+
+    def _free(self, wanted: Shown) -> list[Entry]:
+        return [
+            one for one in self.shown(wanted) if not one.holder or one.key == self.key
+        ]
 
     def ranked(self) -> tuple[int, int]:
         """Return how many photographs to do a model has judged, and of how many."""

@@ -81,6 +81,8 @@ class WorklistModel(QAbstractListModel):
         lines = [str(entry.path), state_of(entry)]
         if self._thumbnails.is_broken(entry):
             lines.append("This file cannot be read; open it to see why.")
+        if entry.holder:
+            lines.append(f"In use: {entry.holder}")
         if entry.by or entry.note:
             lines.append(": ".join(filter(None, (entry.by, entry.note))))
         if (known := entry.uncertainty) is not None:
@@ -189,9 +191,12 @@ class WorklistView(QListView):
 
 def state_of(entry: Entry) -> str:
     """Return in words how far a photograph is."""
-    if entry.uncertainty is None:
-        return str(entry.status)
-    return f"{entry.status} · uncertainty {entry.uncertainty.score:.2f}"
+    words = [str(entry.status)]
+    if entry.holder:
+        words.append("in use")
+    if entry.uncertainty is not None:
+        words.append(f"uncertainty {entry.uncertainty.score:.2f}")
+    return " · ".join(words)
 
 
 def _key_name(event: QKeyEvent | None) -> str:

@@ -74,6 +74,8 @@ class Entry:
         What the model thinks of it, if that was computed.
     by, note
         Who has flagged or skipped it, and what that person wrote.
+    holder
+        Who works on it just now in another program; empty if nobody does.
     """
 
     key: str
@@ -85,6 +87,7 @@ class Entry:
     uncertainty: Uncertainty | None = None
     by: str = ""
     note: str = ""
+    holder: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return what other programs may want to know, as plain JSON types."""

@@ -7,10 +7,11 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
-from napari_glmedsa.errors import GLMedSAError, OutputError, ProjectError
+from napari_glmedsa.errors import OutputError, ProjectError
 from napari_glmedsa.images import read_image
 from napari_glmedsa.project import AnnotationProject, image_id
 from napari_glmedsa.worklist.entries import Entry, Status
+from napari_glmedsa.worklist.holders import held_by_others
 from napari_glmedsa.worklist.photographs import find_photographs
 from napari_glmedsa.worklist.records import (
     Mark,
@@ -102,7 +103,7 @@ class Worklist:
     @property
     def written_to(self) -> tuple[Path, ...]:
         """Folders in which something comes or goes when a photograph's state does."""
-        names = ("images", "masks", "prompts", "worklist", "worklist/marks")
+        names = ("images", "masks", "prompts", "work", "worklist", "worklist/marks")
         return tuple(self.project.root / name for name in names)
 
     def entries(
@@ -130,12 +131,14 @@ class Worklist:
         )
         check()
         accepted = set(self.project.annotated())
-        in_work = set(_in_work(self.project))
+        in_work = set(self.project.images_in_work())
+        held = held_by_others(self.project)
         marks = self._records.marks()
         unsure = self._records.uncertainties(model)
-        return [
+        judged = (
             self._judged(entry, accepted, in_work, marks, unsure) for entry in found
-        ]
+        )
+        return [replace(one, holder=held.get(one.image_id, "")) for one in judged]
 
     def read(self, entry: Entry) -> NDArray[np.uint8]:
         """Return a photograph, (H, W, 3) uint8 RGB.
@@ -252,10 +255,10 @@ class Worklist:
         status = Status.NEW
         if mark is not None and mark.status == "flagged":
             status = Status.FLAGGED
-        elif own in in_work:
-            status = Status.IN_WORK
         elif own in accepted:
             status = Status.ACCEPTED
+        elif own in in_work:
+            status = Status.IN_WORK
         elif mark is not None:
             status = Status.SKIPPED
         return replace(
@@ -282,14 +285,3 @@ def _project_of(folder: Path, spare: Path) -> tuple[AnnotationProject, str]:
             f"{folder} cannot be written to, so its project was made in {elsewhere}."
         )
     return made, f"Masks and marks go into the project {inside}."
-
-
-def _in_work(project: AnnotationProject) -> list[str]:
-    """Return the ids of images whose work was begun and not accepted yet."""
-    # A project that keeps no journals has no unfinished work.
-    find = getattr(project, "images_in_work", list)
-    try:
-        return list(find())
-    except GLMedSAError as error:
-        logger.debug("images in work not known: %s", error)
-        return []

@@ -161,6 +161,20 @@ def test_next_and_previous_walk_through_the_folder(widget, place, wait):
     np.testing.assert_array_equal(photographs(place)[0].data, pixels)
 
 
+def test_what_somebody_else_works_on_is_passed_over(widget, place, wait, monkeypatch):
+    worklist, entry = widget.worklist, rows(widget)[0]
+    known = worklist.identify(entry, worklist.read(entry))
+    claim = worklist.project.claim(known.image_id, annotator="Ada")
+    claim.take()
+    monkeypatch.setattr("napari_glmedsa.worklist.holders.os.getpid", lambda: -1)
+    wait(lambda: rows(widget)[0].holder)
+    index = widget.form.list.photographs.index(0)
+    assert "Ada" in index.data(int(Qt.ItemDataRole.ToolTipRole))
+    assert "in use" in index.data(int(Qt.ItemDataRole.AccessibleTextRole))
+    widget.go(1)
+    wait(lambda: is_shown(place, "mole2.png"))
+
+
 def test_the_list_ends(widget, place, wait, messages):
     widget.go(-1)  # from nowhere, that is the last
     wait(lambda: is_shown(place, "mole3.png"))

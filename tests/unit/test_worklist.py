@@ -141,6 +141,31 @@ def test_who_outlines_a_skipped_photograph_has_not_skipped_it(opened):
     assert by_name(opened)[0].status is Status.ACCEPTED
 
 
+def test_what_was_begun_is_in_work_until_it_is_accepted(opened):
+    first = by_name(opened)[0]
+    known = opened.identify(first, opened.read(first))
+    journal = opened.project.journal(known.image_id)
+    journal.path.parent.mkdir(exist_ok=True)
+    journal.path.write_bytes(b"steps")
+    assert by_name(opened)[0].status is Status.IN_WORK
+    accept(opened, first)  # its journal stays, for undo
+    assert by_name(opened)[0].status is Status.ACCEPTED
+
+
+def test_what_another_program_works_on_is_known(opened, monkeypatch):
+    first = by_name(opened)[0]
+    known = opened.identify(first, opened.read(first))
+    claim = opened.project.claim(known.image_id, annotator="Ada")
+    assert claim.take() is None
+    assert by_name(opened)[0].holder == ""  # that is this program
+    monkeypatch.setattr("napari_glmedsa.worklist.holders.os.getpid", lambda: -1)
+    assert "Ada" in by_name(opened)[0].holder
+    claim.path.write_text("edited by hand")
+    assert "somebody" in by_name(opened)[0].holder
+    os.utime(claim.path, (1, 1))  # and not heard of since
+    assert by_name(opened)[0].holder == ""
+
+
 # --------------------------------------------------------------------------- order
 
 
