@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -102,7 +102,6 @@ def train(
     from napari_glmedsa.training.processes import Processes
 
     registry = ModelRegistry(root or default_root())
-    processes = Processes()
 
     def choose() -> "TrainingRun":
         if run_folder is not None:
@@ -126,13 +125,14 @@ def train(
             activation="never" if no_activate else "by_gate",
         )
 
-    run = _agree(processes, choose)
-    if run_folder is not None or not processes.is_main:
-        with _pausing(run):
-            run.execute(registry)
-        return
-    show_plan(run, registry)
-    _execute(run, registry)
+    with closing(Processes()) as processes:
+        run = _agree(processes, choose)
+        if run_folder is not None or not processes.is_main:
+            with _pausing(run):
+                run.execute(registry)
+            return
+        show_plan(run, registry)
+        _execute(run, registry)
 
 
 def _open(folder: Path) -> "TrainingRun":

@@ -1,6 +1,7 @@
 """Several processes that train one model together, or one that does not notice."""
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import TypeVar
 
 import torch
@@ -16,9 +17,16 @@ class Processes:
 
     The encoder runs once for several answers of the decoder, so gradients are
     added up by hand when all are there, instead of by a wrapper around the model.
+
+    The program that has made the first of these objects closes one before it ends:
+    else PyTorch's threads may still be at work while they are taken apart.
     """
 
     def __init__(self) -> None:
+        if torch.distributed.is_available():
+            # Imported later, its default arguments would hold the group for ever, and
+            # `close` could not end its threads.
+            import_module("torch.distributed.nn.functional")
         self._accelerator = Accelerator()
 
     @property
@@ -30,6 +38,10 @@ class Processes:
     def is_main(self) -> bool:
         """Whether this one writes files; the others help."""
         return bool(self._accelerator.is_main_process)
+
+    def close(self) -> None:
+        """Leave the others; nothing can be shared with them afterwards."""
+        self._accelerator.end_training()
 
     def tell(self, item: T) -> T:
         """Return what the main process has passed, in every process."""

@@ -18,6 +18,7 @@ from napari_glmedsa.errors import TrainingError
 from napari_glmedsa.project import AnnotationProject
 from napari_glmedsa.registry import ModelRegistry, ModelSpec
 from napari_glmedsa.training.presets import PRESETS
+from napari_glmedsa.training.processes import Processes
 from napari_glmedsa.training.run import TrainingRun
 from napari_glmedsa.training.trainer import Trainer
 
@@ -60,6 +61,17 @@ def test_a_run_shows_its_progress_and_the_comparison(train, project, registry):
     assert "INFO" not in outcome.err
     assert "It takes about" in outcome.err
     assert "Comparing with the old model" in run.log_path.read_text()
+
+
+def test_however_it_ends_the_command_leaves_the_other_processes(
+    train, project, tmp_path, monkeypatch
+):
+    left = []
+    monkeypatch.setattr(Processes, "close", lambda _: left.append(True))
+    assert train(tmp_path / "nowhere").code == 2
+    assert len(left) == 1
+    assert train(project.root, *TINY, *SMALL, "--epochs", 1).code == 0
+    assert len(left) == 2
 
 
 def test_a_run_that_must_not_activate_does_not(train, project, registry):

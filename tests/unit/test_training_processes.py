@@ -50,22 +50,49 @@ except TrainingError as error:
 (folder / f"trouble-{rank}.json").write_text(json.dumps([kinds, said]))
 """
 
+LEAVING = """
+from pathlib import Path
+import torch
+from napari_glmedsa.training.processes import Processes
+processes = Processes()
+assert processes.tell("a word") == "a word"
+assert torch.distributed.is_initialized()
+import torch.distributed.nn.functional  # as others import it at some time
+processes.close()
+assert not torch.distributed.is_initialized()
+tasks = Path("/proc/self/task").glob("*/comm")
+assert not [name for task in tasks if "gloo" in (name := task.read_text())]
+"""
 
-def test_two_processes_give_the_result_of_one(tmp_path: Path):
-    script = tmp_path / "train.py"
-    script.write_text(SCRIPT)
+
+def in_two_processes(script: Path, *arguments: str) -> None:
+    """Run a script as two processes that know of one another."""
     tests = Path(__file__).parents[1]
     path = os.pathsep.join([str(tests), os.environ.get("PYTHONPATH", "")])
     command = [
         *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
         *("--local-addr", "127.0.0.1", "--nproc-per-node", "2"),
-        *(str(script), str(tmp_path)),
+        *(str(script), *arguments),
     ]
     environment = {**os.environ, "PYTHONPATH": path, "ACCELERATE_USE_CPU": "true"}
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=240
     )
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_processes_that_leave_end_the_threads_that_would_outlive_python(
+    tmp_path: Path,
+):
+    script = tmp_path / "leave.py"
+    script.write_text(LEAVING)
+    in_two_processes(script)
+
+
+def test_two_processes_give_the_result_of_one(tmp_path: Path):
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT)
+    in_two_processes(script, str(tmp_path))
 
     alone, events, _ = run(
         small(batch_size=4, n_points=3, policy="mixed"),
