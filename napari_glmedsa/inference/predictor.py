@@ -13,7 +13,6 @@ from segment_anything.modeling import Sam
 from torch import Tensor
 
 from napari_glmedsa.errors import DeviceError, PromptError
-from napari_glmedsa.files import sha256_array
 from napari_glmedsa.inference.attention import fuse_attention
 from napari_glmedsa.inference.device import (
     Precision,
@@ -22,6 +21,7 @@ from napari_glmedsa.inference.device import (
 )
 from napari_glmedsa.inference.embedding import ImageEmbedding
 from napari_glmedsa.inference.full_size import Box, full_size_mask
+from napari_glmedsa.inference.pixel_hashes import PixelHashes
 from napari_glmedsa.inference.prepared_decoder import PreparedDecoder
 from napari_glmedsa.inference.preprocess import input_resize, model_input
 from napari_glmedsa.inference.prompts import Prompts
@@ -90,6 +90,7 @@ class Predictor:
         self.sam = sam.eval()
         fuse_attention(sam.image_encoder)
         self.fingerprint = fingerprint
+        self._hashes = PixelHashes()
         self.multimask_output = multimask_output
         # Of the image that was clicked last: going back to another costs little more
         # than a click, and many images are not held twice.
@@ -116,7 +117,8 @@ class Predictor:
         """
         size = self.sam.image_encoder.img_size
         model = f"{self.fingerprint}|{input_resize(self.sam)} {size}|{self.precision}"
-        return hashlib.sha256(f"{sha256_array(image)}|{model}".encode()).hexdigest()
+        name = f"{self._hashes.sha256(image)}|{model}"
+        return hashlib.sha256(name.encode()).hexdigest()
 
     @torch.inference_mode()
     def encode(
@@ -204,8 +206,7 @@ class Predictor:
     ) -> dict[str, Tensor | None]:
         """Scale prompts from the original image to the model's input frame."""
         height, width = embedding.original_size
-        new_height, new_width = embedding.input_size
-        scale = np.array([new_width / width, new_height / height])
+        scale = np.array(embedding.input_size[::-1]) / (width, height)
 
         def tensor(values: NDArray[Any]) -> Tensor:
             return torch.as_tensor(values, dtype=torch.float32, device=self.device)
