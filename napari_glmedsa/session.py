@@ -18,14 +18,11 @@ if TYPE_CHECKING:
     # Only the worker imports torch: it takes seconds, in which a window would freeze.
     import torch
 
-    from napari_glmedsa.inference import (
-        EmbeddingCache,
-        ImageEmbedding,
-        MaskPrediction,
-        Predictor,
-        Prompts,
-    )
+    from napari_glmedsa.inference import EmbeddingCache, ImageEmbedding
     from napari_glmedsa.inference.device import PrecisionChoice
+    from napari_glmedsa.inference.predictor import MaskPrediction, Predictor
+    from napari_glmedsa.inference.prompts import Prompts
+    from napari_glmedsa.inference.strokes import LowResFrame
     from napari_glmedsa.jobs import Job, JobQueue
     from napari_glmedsa.registry import ModelSpec
 
@@ -91,9 +88,7 @@ class SegmentationSession:
     def __init__(
         self, registry: ModelLoader, jobs: JobQueue, cache: EmbeddingCache | None = None
     ) -> None:
-        self._registry = registry
-        self._jobs = jobs
-        self._cache = cache
+        self._registry, self._jobs, self._cache = registry, jobs, cache
         # Reentrant, because a receiver of a signal may call the session back.
         self._lock = threading.RLock()
         self._state = SessionState.EMPTY
@@ -112,6 +107,11 @@ class SegmentationSession:
     def is_current(self, prediction: MaskPrediction) -> bool:
         """Whether this still is the answer to the latest prompts, image and model."""
         return prediction is self._prediction
+
+    @property
+    def low_res_frame(self) -> LowResFrame | None:
+        """Where the image lies in a mask prompt, None while it is not encoded."""
+        return self._embedding.low_res_frame if self._embedding else None
 
     def set_model(self, spec: ModelSpec, *, device: torch.device | str) -> None:
         """Load a model in the worker; image and prompts are kept and answered anew.
@@ -243,6 +243,7 @@ class SegmentationSession:
                 embedding = predictor.encode(rgb, key=key, on_block=on_block)
                 if cache:
                     cache.put(embedding)
+            predictor.prepare(embedding)  # the first click is as fast as later ones
             logger.info("embedding %.2f s", time.perf_counter() - started)
             return embedding
 
@@ -286,13 +287,11 @@ class SegmentationSession:
         self._set_state(SessionState.READY)
 
     def _on_failed(self, error: Exception) -> None:
-        usable = self._embedding is not None
-        self._set_state(SessionState.READY if usable else SessionState.EMPTY)
+        self._set_state(SessionState.READY if self._embedding else SessionState.EMPTY)
         self.failed.emit(error)
 
     def _forget_embedding(self) -> None:
-        self._embedding = None
-        self._prediction = None
+        self._embedding = self._prediction = None
 
     def _set_state(self, state: SessionState) -> None:
         if state is not self._state:

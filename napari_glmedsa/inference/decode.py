@@ -55,6 +55,34 @@ def decode_masks(
     PromptError
         If there is no prompt, or it is unclear which image a prompt belongs to.
     """
+    low_res_logits, scores = decode_scored(
+        sam,
+        image_embedding,
+        point_coords,
+        point_labels,
+        boxes=boxes,
+        mask_input=mask_input,
+        image_index=image_index,
+        multimask_output=multimask_output,
+    )
+    return low_res_logits, chosen_scores(scores, multimask_output)
+
+
+def decode_scored(
+    sam: Sam,
+    image_embedding: Tensor,
+    point_coords: Tensor | None = None,
+    point_labels: Tensor | None = None,
+    *,
+    boxes: Tensor | None = None,
+    mask_input: Tensor | None = None,
+    image_index: Tensor | None = None,
+    multimask_output: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Do what `decode_masks` does, but return the guesses at all masks, (N, 4).
+
+    The first is about the single mask, the others about the three candidates.
+    """
     points = None
     if point_coords is not None and point_labels is not None:
         points = (point_coords, point_labels)
@@ -72,6 +100,11 @@ def decode_masks(
     else:
         features = image_embedding[image_index]
     return _decode(sam.mask_decoder, sam, features, sparse, dense, multimask_output)
+
+
+def chosen_scores(scores: Tensor, multimask_output: bool) -> Tensor:
+    """Return those of all scores (N, 4) that are about the masks asked for."""
+    return scores[:, 1:] if multimask_output else scores[:, :1]
 
 
 def mask_weights(
@@ -112,7 +145,6 @@ def _decode(
     prompt each would decode B * B masks.
     """
     n_prompts, channels, height, width = features.shape
-    chosen = slice(1, None) if multimask_output else slice(0, 1)
     output_tokens = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
     tokens = torch.cat([output_tokens.expand(n_prompts, -1, -1), sparse], dim=1)
     image_pe = sam.prompt_encoder.get_dense_pe().expand(n_prompts, -1, -1, -1)
@@ -121,4 +153,4 @@ def _decode(
     upscaled = decoder.output_upscaling(grid)
     weights = mask_weights(decoder, queries, multimask_output)
     low_res_logits = (weights @ upscaled.flatten(2)).unflatten(2, upscaled.shape[2:])
-    return low_res_logits, decoder.iou_prediction_head(queries[:, 0])[:, chosen]
+    return low_res_logits, decoder.iou_prediction_head(queries[:, 0])

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from napari_glmedsa.inference.strokes import LowResFrame
+
 
 @dataclass(frozen=True, eq=False)
 class ImageEmbedding:
@@ -26,3 +28,12 @@ class ImageEmbedding:
     original_size: tuple[int, int]
     input_size: tuple[int, int]
     key: str
+
+    @property
+    def low_res_frame(self) -> LowResFrame:
+        """Where the image lies in a mask prompt."""
+        height, width = (4 * side for side in self.features.shape[-2:])
+        rows, columns = self.input_size
+        longest = max(rows, columns)  # it fills the model's input
+        used = height * rows / longest, width * columns / longest
+        return LowResFrame((height, width), used)

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from napari_glmedsa.errors import DeviceError, PromptError
 from napari_glmedsa.inference.attention import fuse_attention
+from napari_glmedsa.inference.decode import chosen_scores
 from napari_glmedsa.inference.device import (
     Precision,
     PrecisionChoice,
@@ -50,6 +52,10 @@ class MaskPrediction:
     box
         Rows and columns outside of which the mask is False, both empty where it is
         so everywhere; None if unknown.
+    candidates
+        The model's guesses at the IoU of the three masks it proposes, in its order.
+    propose
+        Answers the same prompts with one of them, counted from 0.
     """
 
     mask: NDArray[np.bool_]
@@ -58,6 +64,23 @@ class MaskPrediction:
     prompts: Prompts
     embedding_key: str
     box: Box | None = None
+    candidates: tuple[float, ...] = ()
+    propose: Callable[[int], "MaskPrediction"] | None = None
+
+    def candidate(self, index: int) -> "MaskPrediction":
+        """Return one of the three masks that the model proposes; it is decoded now.
+
+        Raises
+        ------
+        PromptError
+            If there is none with this index, counted from 0.
+        """
+        if self.propose is None or index not in range(len(self.candidates)):
+            raise PromptError(
+                f"The model proposed {len(self.candidates)} masks, so there is no"
+                f" candidate {index + 1}; choose another."
+            )
+        return self.propose(index)
 
 
 class Predictor:
@@ -152,7 +175,6 @@ class Predictor:
         height, width = image.shape[:2]
         return ImageEmbedding(features, (height, width), input_size, key)
 
-    @torch.inference_mode()
     def predict(self, embedding: ImageEmbedding, prompts: Prompts) -> MaskPrediction:
         """Answer the prompts with a mask at the size of the original image.
 
@@ -163,15 +185,22 @@ class Predictor:
         DeviceError
             If memory runs out.
         """
+        return self._predict(embedding, prompts, None)
+
+    @torch.inference_mode()
+    def _predict(
+        self, embedding: ImageEmbedding, prompts: Prompts, candidate: int | None
+    ) -> MaskPrediction:
         if prompts.is_empty:
             raise PromptError("There is nothing to segment yet: click on the lesion.")
         prompts.check_inside(embedding.original_size)
         with _clear_memory_errors():
-            logits, iou_predictions = self._decoder(embedding).decode(
-                **self._prompt_tensors(embedding, prompts),
-                multimask_output=self.multimask_output,
+            several = self.multimask_output or candidate is not None
+            logits, all_scores = self._decoder(embedding).decode_scored(
+                **self._prompt_tensors(embedding, prompts), multimask_output=several
             )
-            best = int(iou_predictions[0].argmax())
+            scores = chosen_scores(all_scores, several)[0]
+            best = int(scores.argmax()) if candidate is None else candidate
             low_res_logits = logits[:, best : best + 1]
             mask, box = full_size_mask(
                 low_res_logits[0, 0],
@@ -182,10 +211,12 @@ class Predictor:
         return MaskPrediction(
             mask=mask,
             low_res_logits=low_res_logits,
-            iou_prediction=float(iou_predictions[0, best]),
+            iou_prediction=float(scores[best]),
             prompts=prompts,
             embedding_key=embedding.key,
             box=box,
+            candidates=tuple(chosen_scores(all_scores, True)[0].tolist()),
+            propose=partial(self._predict, embedding, prompts),
         )
 
     @torch.inference_mode()

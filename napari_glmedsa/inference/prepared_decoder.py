@@ -19,7 +19,11 @@ from segment_anything.modeling.transformer import (
 from torch import Tensor
 from torch.nn import functional
 
-from napari_glmedsa.inference.decode import decode_masks, mask_weights
+from napari_glmedsa.inference.decode import (
+    chosen_scores,
+    decode_scored,
+    mask_weights,
+)
 
 _ROWS = 1024  # image tokens upscaled at a time: what comes of them fits into a cache
 
@@ -72,9 +76,28 @@ class PreparedDecoder:
         PromptError
             If there is no prompt.
         """
+        logits, scores = self.decode_scored(
+            point_coords,
+            point_labels,
+            boxes=boxes,
+            mask_input=mask_input,
+            multimask_output=multimask_output,
+        )
+        return logits, chosen_scores(scores, multimask_output)
+
+    def decode_scored(
+        self,
+        point_coords: Tensor | None = None,
+        point_labels: Tensor | None = None,
+        *,
+        boxes: Tensor | None = None,
+        mask_input: Tensor | None = None,
+        multimask_output: bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """Do what `decode` does, but return the guesses at all masks, (1, 4)."""
         no_prompt = point_coords is None and boxes is None and mask_input is None
         if no_prompt or not self._is_stock:
-            return decode_masks(
+            return decode_scored(
                 self._sam,
                 self._features,
                 point_coords,
@@ -93,8 +116,7 @@ class PreparedDecoder:
         queries, keys = self._transform(decoder.transformer, tokens, first)
         weights = mask_weights(decoder, queries[None], multimask_output)[0]
         height, width = self._features.shape[-2:]
-        chosen = slice(1, None) if multimask_output else slice(0, 1)
-        quality = decoder.iou_prediction_head(queries[:1])[:, chosen]
+        quality = decoder.iou_prediction_head(queries[:1])
         return self._upscaling(keys, weights, (height, width))[None], quality
 
     def _transform(

@@ -28,10 +28,10 @@ def pretend(claim, **changes):
 
 
 def dead():
-    with subprocess.Popen(
-        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE
-    ) as p:
-        return replace(ProcessId.of(p.pid))
+    """Name a process that has ended."""
+    command = [sys.executable, "-c", "input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        return ProcessId.of(process.pid)
 
 
 def test_the_first_has_the_image_and_the_second_is_told_who(project):

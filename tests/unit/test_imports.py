@@ -46,7 +46,10 @@ def test_the_core_is_imported_without_napari_and_qt():
     [
         "napari_glmedsa",
         "napari_glmedsa.activation",
+        "napari_glmedsa.cleanup",
         "napari_glmedsa.cli",
+        "napari_glmedsa.history",
+        "napari_glmedsa.inference.strokes",
         "napari_glmedsa.model",
         "napari_glmedsa.project",
         "napari_glmedsa.recent",

@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from segment_anything import SamPredictor
-from segment_anything.modeling import Sam
+from segment_anything.modeling import MaskDecoder, Sam
 from tiny import TINY, randomise
 
 from napari_glmedsa.errors import Cancelled, CheckpointError, DeviceError, PromptError
@@ -95,6 +95,34 @@ def test_the_answer_is_that_of_sam_predictor(tiny_sam, size, kind, multimask_out
     # the logits agree to 1e-5: only a pixel that close to 0 may differ
     assert (prediction.mask != masks[best]).mean() < 1e-4
     assert prediction.iou_prediction == pytest.approx(ious[best], rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("multimask_output", [False, True])
+@pytest.mark.parametrize("kind", list(prompt_sets((8, 8))))
+@pytest.mark.parametrize("is_stock", [True, False])
+def test_sams_three_masks_are_the_candidates(
+    tiny_sam, kind, multimask_output, is_stock
+):
+    size = SIZES["portrait"]
+    image, prompts = random_image(size), prompt_sets(size)[kind]
+    masks, ious, _ = stock_answer(tiny_sam, image, prompts, True)
+    if not is_stock:  # a decoder that is run as it is
+        tiny_sam.mask_decoder.__class__ = type("Own", (MaskDecoder,), {})
+    predictor = Predictor(
+        tiny_sam, fingerprint="tiny", multimask_output=multimask_output
+    )
+    prediction = predictor.predict(predictor.encode(image), prompts)
+    assert prediction.candidates == pytest.approx(ious, rel=1e-4, abs=1e-6)
+    for index, (mask, iou) in enumerate(zip(masks, ious, strict=True)):
+        chosen = prediction.candidate(index)
+        assert (chosen.mask != mask).mean() < 1e-4
+        assert chosen.iou_prediction == pytest.approx(iou, rel=1e-4, abs=1e-6)
+        assert chosen.prompts is prompts
+        assert chosen.embedding_key == prediction.embedding_key
+        assert chosen.candidates == pytest.approx(prediction.candidates)
+    for wrong in (-1, 3):
+        with pytest.raises(PromptError, match="proposed 3 masks"):
+            prediction.candidate(wrong)
 
 
 def test_an_image_so_thin_that_sam_fails_still_gets_a_mask(predictor):

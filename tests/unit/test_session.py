@@ -12,7 +12,8 @@ import torch
 
 from napari_glmedsa.errors import ImageFormatError, ModelNotFoundError, PromptError
 from napari_glmedsa.evaluation import iou
-from napari_glmedsa.inference import EmbeddingCache, Predictor, Prompts
+from napari_glmedsa.inference import EmbeddingCache, Predictor, Prompts, predictor
+from napari_glmedsa.inference.prepared_decoder import PreparedDecoder
 from napari_glmedsa.jobs import JobQueue
 from napari_glmedsa.registry import ModelSpec
 from napari_glmedsa.session import JOB_CHAIN, SegmentationSession, SessionState
@@ -210,6 +211,18 @@ def test_five_images_in_a_row_cost_one_embedding(session, said, models, image):
     models.opened.set()
     wait_until(lambda: session.state is SessionState.READY)
     assert len(said.embeddings) == 1
+
+
+def test_where_a_mask_prompt_lies_is_known_while_the_image_is_encoded(
+    session, said, image
+):
+    assert session.low_res_frame is None
+    session.set_model(TINY, device="cpu")
+    session.set_image(image)
+    wait_until(lambda: said.embeddings)
+    assert session.low_res_frame == said.embeddings[0].low_res_frame
+    session.set_image(None)
+    assert session.low_res_frame is None
 
 
 def test_another_image_starts_without_prompts(session, said, image):
@@ -472,6 +485,25 @@ def test_encoding_ahead_stops_within_the_image_when_a_click_comes(
     wait_until(lambda: len(cached_keys(tmp_path)) == 2)
     handle.remove()
     assert blocks == [0, 1]  # begun, given up for the click, begun again after its mask
+
+
+def test_the_first_click_finds_the_decoder_prepared(said, image, monkeypatch):
+    prepared = []
+
+    class Counted(PreparedDecoder):
+        def __init__(self, sam, features) -> None:
+            prepared.append(len(said.masks))
+            super().__init__(sam, features)
+
+    monkeypatch.setattr(predictor, "PreparedDecoder", Counted)
+    said.session.set_model(TINY, device="cpu")
+    said.session.set_image(image)
+    wait_until(lambda: said.embeddings)
+    assert prepared == [0]
+    for prompts in (ONE_CLICK, TWO_CLICKS):
+        said.session.set_prompts(prompts)
+        wait_until(lambda prompts=prompts: prompts in [m.prompts for m in said.masks])
+    assert prepared == [0]
 
 
 def test_an_image_that_cannot_be_read_ahead_is_passed_over(cached, tmp_path, image):
