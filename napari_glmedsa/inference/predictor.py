@@ -196,7 +196,7 @@ class Predictor:
         prompts.check_inside(embedding.original_size)
         with _clear_memory_errors():
             several = self.multimask_output or candidate is not None
-            logits, all_scores = self._decoder(embedding).decode_scored(
+            logits, all_scores = self._decoder(embedding).decode(
                 **self._prompt_tensors(embedding, prompts), multimask_output=several
             )
             scores = chosen_scores(all_scores, several)[0]

@@ -19,11 +19,7 @@ from segment_anything.modeling.transformer import (
 from torch import Tensor
 from torch.nn import functional
 
-from napari_glmedsa.inference.decode import (
-    chosen_scores,
-    decode_scored,
-    mask_weights,
-)
+from napari_glmedsa.inference.decode import decode_scored, mask_weights
 
 _ROWS = 1024  # image tokens upscaled at a time: what comes of them fits into a cache
 
@@ -31,7 +27,7 @@ _ROWS = 1024  # image tokens upscaled at a time: what comes of them fits into a 
 class PreparedDecoder:
     """Answers prompts about one image with low-resolution logits.
 
-    The numbers of `decode_masks` up to rounding, for inference. It keeps what it made
+    The numbers of `decode_scored` up to rounding, for inference. It keeps what it made
     of the decoder's weights, so it is valid while they stay as they are. A decoder that
     is wired in another way than SAM's own is run as it is.
 
@@ -69,32 +65,14 @@ class PreparedDecoder:
     ) -> tuple[Tensor, Tensor]:
         """Run the prompt encoder and the mask decoder for one set of prompts.
 
-        Parameters and results are those of `decode_masks` with N = 1.
+        Parameters and results are those of `decode_scored` with N = 1: the guesses are
+        about all four masks, whichever are asked for.
 
         Raises
         ------
         PromptError
             If there is no prompt.
         """
-        logits, scores = self.decode_scored(
-            point_coords,
-            point_labels,
-            boxes=boxes,
-            mask_input=mask_input,
-            multimask_output=multimask_output,
-        )
-        return logits, chosen_scores(scores, multimask_output)
-
-    def decode_scored(
-        self,
-        point_coords: Tensor | None = None,
-        point_labels: Tensor | None = None,
-        *,
-        boxes: Tensor | None = None,
-        mask_input: Tensor | None = None,
-        multimask_output: bool = False,
-    ) -> tuple[Tensor, Tensor]:
-        """Do what `decode` does, but return the guesses at all masks, (1, 4)."""
         no_prompt = point_coords is None and boxes is None and mask_input is None
         if no_prompt or not self._is_stock:
             return decode_scored(

@@ -73,7 +73,8 @@ class JournalWriter:
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "annotation": annotation,
         }
-        patch = Patch.between(np.zeros_like(label_map), label_map)
+        nothing = np.broadcast_to(np.uint16(0), label_map.shape)  # takes no memory
+        patch = Patch.between(nothing, label_map)
         start = self._packer.pack(Step("start", sheet, sheet, patch))
         left = len(history) - history.position
         return b"".join(

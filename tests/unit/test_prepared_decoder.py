@@ -11,6 +11,7 @@ from napari_glmedsa.adapters.compat import Compat
 from napari_glmedsa.adapters.switches import apply_compat
 from napari_glmedsa.errors import PromptError
 from napari_glmedsa.inference import Predictor, Prompts, build_sam, decode_masks
+from napari_glmedsa.inference.decode import chosen_scores
 from napari_glmedsa.inference.prepared_decoder import PreparedDecoder
 
 KINDS = [
@@ -34,6 +35,15 @@ def prompts(n_points, box, mask):
     }
 
 
+def decode(prepared, *prompts, multimask_output=False, **more):
+    """Return logits and the guesses at their masks, as `decode_masks` does."""
+    logits, scores = prepared.decode(
+        *prompts, multimask_output=multimask_output, **more
+    )
+    assert scores.shape == (1, 4)
+    return logits, chosen_scores(scores, multimask_output)
+
+
 def assert_same(found, expected):
     for one, other in zip(found, expected, strict=True):
         assert one.shape == other.shape
@@ -51,7 +61,7 @@ def test_every_kind_of_prompt_gets_the_answer_of_the_plain_decoder(
     stock = tiny_sam.mask_decoder
     for _ in range(2):  # a decoder that answered once answers again
         asked = prompts(*kind)
-        found = prepared.decode(**asked, multimask_output=multimask_output)
+        found = decode(prepared, **asked, multimask_output=multimask_output)
         points = asked["point_coords"]
         sparse, dense = tiny_sam.prompt_encoder(
             None if points is None else (points, asked["point_labels"]),
@@ -68,7 +78,7 @@ def test_a_grid_larger_than_one_part_of_the_upscaling_is_put_together_right():
     sam = randomise(build_sam(replace(TINY, image_size=640)))
     features = torch.randn(1, 32, 40, 40)
     coords, labels = torch.tensor([[[90.0, 450.0]]]), torch.ones(1, 1)
-    found = PreparedDecoder(sam, features).decode(coords, labels)
+    found = decode(PreparedDecoder(sam, features), coords, labels)
     assert_same(found, decode_masks(sam, features, coords, labels))
 
 
@@ -80,7 +90,7 @@ def test_a_decoder_wired_in_another_way_is_run_as_it_is(tiny_sam):
     apply_compat(tiny_sam, Compat(medsa_decoder=True, swap_xy=True))
     expected = decode_masks(tiny_sam, features, coords, labels)
     assert not torch.allclose(as_sam[0], expected[0])
-    found = PreparedDecoder(tiny_sam, features).decode(coords, labels)
+    found = decode(PreparedDecoder(tiny_sam, features), coords, labels)
     assert_same(found, expected)
 
 
@@ -89,7 +99,7 @@ def test_clicks_read_as_y_x_are_read_so_by_the_prepared_decoder(tiny_sam):
     apply_compat(tiny_sam, Compat(swap_xy=True))
     features = torch.randn(1, 32, 4, 4)
     coords, labels = torch.tensor([[[9.0, 45.0]]]), torch.ones(1, 1)
-    found = PreparedDecoder(tiny_sam, features).decode(coords, labels)
+    found = decode(PreparedDecoder(tiny_sam, features), coords, labels)
     assert_same(found, decode_masks(tiny_sam, features, coords, labels))
 
 
