@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from qtpy.QtCore import QObject, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import (  # type: ignore[attr-defined]
+    QCoreApplication,
+    QEvent,
+    QObject,
+    Qt,
+    Signal,
+)
+
+_URGENT = 1  # Qt.HighEventPriority, as the number that every binding takes
 
 
 class MainThread(QObject):
@@ -24,6 +33,7 @@ class MainThread(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._called.connect(self._run, Qt.ConnectionType.QueuedConnection)
+        self._urgent: deque[Callable[[], object]] = deque()
         self._life = life = _Life()
         self.destroyed.connect(lambda: life.end())
 
@@ -45,6 +55,33 @@ class MainThread(QObject):
             except RuntimeError:
                 # Qt's half is about to go: so is the dock that wanted the call.
                 return
+
+    def call_before_painting(self, callback: Callable[[], object]) -> None:
+        """Do as `call`, but before the window is painted and before other calls.
+
+        What is said while Qt's queue is being worked off still comes after what was in
+        it, unless somebody calls `catch_up`.
+        """
+        with self._life.lock:
+            if self._life.ended:
+                return
+            self._urgent.append(callback)
+            try:
+                QCoreApplication.postEvent(self, QEvent(QEvent.Type.User), _URGENT)
+            except RuntimeError:
+                return
+
+    def catch_up(self) -> None:
+        """Run at once what is to come before painting; for the object's own thread."""
+        while self._urgent:
+            self._urgent.popleft()()
+
+    def event(self, event: Any) -> bool:
+        """Run what is to come before painting, when it is its turn."""
+        if event.type() == QEvent.Type.User:
+            self.catch_up()
+            return True
+        return bool(super().event(event))
 
     def _run(self, callback: Callable[[], object]) -> None:
         callback()

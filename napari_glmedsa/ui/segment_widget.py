@@ -19,6 +19,7 @@ from napari_glmedsa.session import JOB_CHAIN, SegmentationSession
 from napari_glmedsa.ui import convert, forms, saving
 from napari_glmedsa.ui.accepted import provenance
 from napari_glmedsa.ui.followed_image import FollowedImage
+from napari_glmedsa.ui.glance import Glance
 from napari_glmedsa.ui.layers import LayerTrio, import_what_layers_need
 from napari_glmedsa.ui.main_thread import MainThread
 from napari_glmedsa.ui.model_choice import ModelChoice
@@ -105,7 +106,7 @@ class SegmentWidget(Container[Widget]):
         form, session, queued = self.form, self.session, self._main_thread.wrap
         session.state_changed.connect(queued(self._refresh))
         session.embedding_progress.connect(queued(form.show_progress))
-        session.mask_predicted.connect(queued(self._on_mask))
+        self._glance = Glance(session, self._main_thread, self._on_mask)
         session.failed.connect(queued(self._on_failed))
         self._followed.left.connect(self._on_image_left)
         self._followed.entered.connect(self._on_image_entered)
