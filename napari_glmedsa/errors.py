@@ -25,6 +25,14 @@ class ImageFormatError(GLMedSAError, ValueError):
     """An array or file cannot be understood as one two-dimensional image."""
 
 
+class MissingPackageError(GLMedSAError, ImportError):
+    """A task needs a package that is not installed with the rest."""
+
+
+class MeasurementError(GLMedSAError, ValueError):
+    """Something cannot be measured, or the scale given for it makes no sense."""
+
+
 class ModelNotFoundError(GLMedSAError, LookupError):
     """No model of that name is in the registry and no file has that path."""
 
