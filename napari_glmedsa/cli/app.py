@@ -13,6 +13,7 @@ from napari_glmedsa.cli.benchmark import benchmark
 from napari_glmedsa.cli.demo import demo
 from napari_glmedsa.cli.doctor import doctor
 from napari_glmedsa.cli.evaluate import evaluate
+from napari_glmedsa.cli.measure import measure
 from napari_glmedsa.cli.models import models
 from napari_glmedsa.cli.predict import predict
 from napari_glmedsa.cli.project import project
@@ -35,8 +36,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, predict, evaluate, train, doctor):
-    app.command(no_args_is_help=command in (predict, evaluate, train))(command)
+for command in (demo, predict, measure, evaluate, train, doctor):
+    app.command(no_args_is_help=command not in (demo, doctor))(command)
 app.add_typer(project)
 app.add_typer(models)
 app.add_typer(benchmark)
