@@ -55,6 +55,7 @@ screenshots: $(INSTALLED)
 	@$(BOOTSTRAP) virtual-screen
 	$(ON_SCREEN) $(BIN)/python docs/screenshots.py
 	$(ON_SCREEN) $(BIN)/python docs/finetune_screenshots.py
+	$(ON_SCREEN) $(BIN)/python docs/worklist_screenshots.py
 
 $(INSTALLED): setup.cfg pyproject.toml
 	@PYTHON="$(PYTHON)" $(BOOTSTRAP) venv $(VENV) ".[$(EXTRAS)]"

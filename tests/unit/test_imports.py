@@ -59,6 +59,7 @@ def test_the_core_is_imported_without_napari_and_qt():
         "napari_glmedsa.training.presets",
         "napari_glmedsa.training.run",
         "napari_glmedsa.training.status",
+        "napari_glmedsa.worklist",
     ],
 )
 def test_what_opens_quickly_is_imported_without_torch(module):
