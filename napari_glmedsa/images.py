@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from napari_glmedsa.dicom import DICOM_SUFFIXES, is_dicom, read_dicom
 from napari_glmedsa.errors import ImageFormatError, OutputError
 from napari_glmedsa.files import atomic_write
 from napari_glmedsa.inference import Prompts
@@ -25,9 +26,9 @@ __all__ = [
     "written_by_us",
 ]
 
-IMAGE_SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jp2"}
-)
+IMAGE_SUFFIXES = DICOM_SUFFIXES | {
+    *(".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jp2")
+}
 """Endings (lower case) by which a file in a folder is taken for an image."""
 
 _SOFTWARE = "napari-glmedsa"
@@ -43,8 +44,8 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     Parameters
     ----------
     path : Path
-        PNG, JPEG, TIFF, BMP, WebP, GIF, JPEG 2000 or PPM with one image in it and
-        at most `MAX_PIXELS` pixels.
+        PNG, JPEG, TIFF, BMP, WebP, GIF, JPEG 2000, PPM or DICOM with one image in it
+        and at most `MAX_PIXELS` pixels.
 
     Returns
     -------
@@ -55,7 +56,11 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     ------
     ImageFormatError
         With one sentence that names the file and says what is wrong with it.
+    MissingPackageError
+        If it is a DICOM file and pydicom is not installed.
     """
+    if is_dicom(path):
+        return read_dicom(path)
     from napari_glmedsa.inference import to_rgb_uint8  # imports torch; writers need not
 
     pixels = read_pixels(path)

@@ -1,0 +1,144 @@
+"""Where an export goes: whole or absent, and never over what others put there."""
+
+import errno
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from napari_glmedsa.errors import OutputError
+from napari_glmedsa.files import atomic_write, read_json, write_json
+
+CONTENTS = "export.json"
+"""Names, in every exported folder, the files that the export wrote."""
+
+
+@contextmanager
+def whole_folder(output: Path, *, format_name: str, overwrite: bool) -> Iterator[Path]:
+    """Yield a new folder beside `output` to fill; it becomes `output` at the end.
+
+    Parameters
+    ----------
+    output : Path
+        A new or an empty folder; its parents are made.
+    format_name : str
+        Kept in the folder's `export.json`.
+    overwrite : bool
+        Whether a former export may be replaced. A folder that holds anything else is
+        never touched.
+
+    Raises
+    ------
+    OutputError
+        If it may not, or if there is no room or permission. What was there stays.
+    """
+    check_folder(output, overwrite=overwrite)
+    partial = output.with_name(f".{uuid4().hex}.partial")
+    with _saying_why(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        partial.mkdir()
+        try:
+            yield partial
+            document = {"format": format_name, "files": sorted(_files_in(partial))}
+            write_json(partial / CONTENTS, document)
+            _put(partial, output, overwrite=overwrite)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def whole_file(output: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Yield a sibling of `output` to write to; it becomes `output` at the end.
+
+    Raises
+    ------
+    OutputError
+        If `output` is there and may not be replaced, or cannot be written.
+    """
+    check_file(output, overwrite=overwrite)
+    with _saying_why(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(output) as partial:
+            yield partial
+            check_file(output, overwrite=overwrite)  # it may have come meanwhile
+
+
+def check_folder(output: Path, *, overwrite: bool) -> None:
+    """Raise OutputError if an export may not become this folder."""
+    with _saying_why(output):
+        if not output.exists():
+            return
+        if not output.is_dir():
+            raise OutputError(f"{output} is a file; name a new folder.")
+        there = _files_in(output)
+        if not there and not any(output.iterdir()):
+            return
+    ours = _written_by_export(output)
+    if not there <= ours:
+        raise OutputError(
+            f"{output} holds other files than a former export, such as"
+            f" {min(there - ours)}; name a new folder."
+        )
+    if not overwrite:
+        raise OutputError(
+            f"{output} holds an export already; name a new folder, or ask to overwrite"
+            " it."
+        )
+
+
+def check_file(output: Path, *, overwrite: bool) -> None:
+    """Raise OutputError if an export may not become this file."""
+    with _saying_why(output):
+        is_folder, is_there = output.is_dir(), output.exists()
+    if is_folder:
+        raise OutputError(f"{output} is a folder; name a file.")
+    if is_there and not overwrite:
+        raise OutputError(
+            f"{output} is there already; name another file, or ask to overwrite it."
+        )
+
+
+def _put(partial: Path, output: Path, *, overwrite: bool) -> None:
+    check_folder(output, overwrite=overwrite)  # it may have been filled meanwhile
+    if not output.exists():
+        partial.rename(output)
+        return
+    former = output.with_name(f".{uuid4().hex}.former")
+    output.rename(former)
+    try:
+        partial.rename(output)
+    except OSError:
+        former.rename(output)
+        raise
+    shutil.rmtree(former, ignore_errors=True)
+
+
+def _files_in(folder: Path) -> set[str]:
+    return {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if not path.is_dir()
+    }
+
+
+def _written_by_export(folder: Path) -> set[str]:
+    try:
+        return {CONTENTS, *map(str, read_json(folder / CONTENTS)["files"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+
+
+@contextmanager
+def _saying_why(output: Path) -> Iterator[None]:
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        remedy = "choose a place that you may write to"
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            remedy = "make room there, or choose another place"
+        raise OutputError(
+            f"{output} cannot be written ({error.strerror or error}); {remedy}."
+        ) from error
