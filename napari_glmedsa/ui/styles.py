@@ -21,6 +21,7 @@ CLICK_SIZE = 0.02
 CLICK_CANVAS_SIZE = (11, 22)
 """Smallest and largest size on the screen in pixels, however far one zooms."""
 
+RULER_NAME = "ruler"
 TOOL_COLOR = "#ffea00"
 TOOL_WIDTH = 1 / 400
 """Of the image's longer side."""
