@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
+from napari_glmedsa.adapters.switches import apply_input
 from napari_glmedsa.errors import TrainingError
 from napari_glmedsa.files import sha256_file
 from napari_glmedsa.registry import ModelRegistry, ModelSpec, load_adapted
@@ -24,6 +25,7 @@ from napari_glmedsa.training.events import EpochEvent, StepEvent, TrainingEvent
 from napari_glmedsa.training.failure import explain, write_traceback
 from napari_glmedsa.training.metrics import append_event, cut_events
 from napari_glmedsa.training.outcome import Outcome
+from napari_glmedsa.training.plan import base_input
 from napari_glmedsa.training.process import only_run
 from napari_glmedsa.training.processes import Processes
 from napari_glmedsa.training.status import StatusWriter
@@ -194,6 +196,8 @@ class _Work:
                     "began with; start a new run."
                 )
             sam, _ = load_adapted(sam, path, base_sha256=base_sha256)
+        elif plan.config.trains == "full":
+            apply_input(sam, base_input(self.registry, plan.start.base))
         trainer = Trainer(sam, plan.config, device=plan.device)
         return Outcome(self.run, self.registry, trainer, base_sha256=base_sha256)
 

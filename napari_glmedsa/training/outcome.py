@@ -22,7 +22,7 @@ from napari_glmedsa.training.gallery import (
     write_gallery,
 )
 from napari_glmedsa.training.gate import GateResult, compare
-from napari_glmedsa.training.plan import data_hashes
+from napari_glmedsa.training.plan import base_input, data_hashes
 from napari_glmedsa.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -149,7 +149,10 @@ class Outcome:
         if self.plan.config.trains == "full":
             tensors = {n: t.cpu() for n, t in self.trainer.sam.state_dict().items()}
             folder = self.registry.root / "base" / name
-            write_base(folder, tensors, **self._facts(result))
+            facts = self._facts(result)
+            if switches := base_input(self.registry, self.plan.start.base):
+                facts["input"] = switches
+            write_base(folder, tensors, **facts)
             return ModelSpec(name)
         self.save(result)
         self.registry.add_adapter(self.run.adapter_path, name=name)

@@ -187,6 +187,15 @@ def make_plan(
             )
         config = replace(config, adapter=card.config)
         parent_sha256 = sha256_file(path)
+    elif switches := base_input(registry, start.base):
+        # A base that was not shown images as SAM must not be from now on either.
+        on: dict[str, Any] = dict.fromkeys(switches, True)
+        try:
+            compat = replace(config.adapter.compat, **on)
+        except ValueError as error:
+            sentence = f"{start.base} cannot be trained so: {error}"
+            raise TrainingError(sentence) from error
+        config = replace(config, adapter=replace(config.adapter, compat=compat))
     return RunPlan(
         config=config,
         start=start,
@@ -206,6 +215,12 @@ def data_hashes(
 ) -> dict[Split, str]:
     """Return a hash of ids and masks for each split."""
     return {split: project.data_sha256(ids) for split, ids in images.items()}
+
+
+def base_input(registry: ModelRegistry, base: str) -> list[str]:
+    """Return the `Compat` switches that say how a base is shown images."""
+    found = (card for card in registry.bases() if card.name == base)
+    return [name for card in found for name in card.facts.get("input", ())]
 
 
 def _base_sha256(registry: ModelRegistry, base: str) -> str:

@@ -408,3 +408,33 @@ def test_masks_corrected_meanwhile_are_noted_in_the_origin(project, registry):
     spec = run.execute(registry)
     card = read_card(registry.adapter_path(spec.adapter))
     assert card.training["data"]["changed_meanwhile"] == ["train"]
+
+
+@pytest.fixture
+def own_input(registry):
+    """The tiny base, whose card says that it was shown images as MedSAM was."""
+    path = registry.root / "base" / "sam_tiny" / "card.json"
+    write_json(path, {**read_json(path), "input": ["minmax_input", "bicubic_resize"]})
+    return registry
+
+
+def test_fresh_adapters_see_images_as_their_base_did(project, own_input):
+    spec = new_run(project, own_input).execute(own_input)
+    compat = read_card(own_input.adapter_path(spec.adapter)).config.compat
+    assert compat.minmax_input
+    assert compat.bicubic_resize
+
+
+def test_a_full_training_keeps_how_its_base_sees_images(project, own_input):
+    config = replace(TINY_CONFIG, trains="full", epochs=1)
+    run = new_run(project, own_input, config=config)
+    spec = run.execute(own_input)
+    (card,) = [card for card in own_input.bases() if card.name == spec.base]
+    assert card.facts["input"] == ["minmax_input", "bicubic_resize"]
+
+
+def test_an_input_that_the_base_cannot_have_is_refused(project, own_input):
+    compat = replace(TINY_CONFIG.adapter.compat, unit_range_input=True)
+    adapter = replace(TINY_CONFIG.adapter, compat=compat)
+    with pytest.raises(TrainingError, match="exclude each other"):
+        new_run(project, own_input, config=replace(TINY_CONFIG, adapter=adapter))
