@@ -48,7 +48,7 @@ def measure(
         float | None,
         typer.Option(
             metavar="MM",
-            help="Scale of images that have none of their own in the project.",
+            help="Scale of images that have none of their own.",
             show_default=False,
         ),
     ] = None,
@@ -137,8 +137,8 @@ def _of_pairs(
     def read(image: Path, mask: Path) -> "Rows":
         labels = read_label_map(mask) if as_label_map else read_mask(mask)
         try:
-            where = {"image": image.name}
-            return _rows(where, read_image(image), labels, mm_per_pixel)
+            where, scale = {"image": image.name}, _scale_of_file(image, mm_per_pixel)
+            return _rows(where, read_image(image), labels, scale)
         except MeasurementError as error:
             raise MeasurementError(f"{mask}: {error}") from error
 
@@ -149,6 +149,21 @@ def _of_pairs(
         name_unpaired(pairing)
         pairs = pairing.pairs
     return [(pair[0].name, partial(read, *pair)) for pair in pairs]
+
+
+def _scale_of_file(image: Path, given: float | None) -> float | None:
+    """Return what a DICOM photograph says of its pixels, else what was given."""
+    from napari_glmedsa.calibration import Calibration
+    from napari_glmedsa.dicom import is_dicom, pixel_spacing
+
+    spacing = pixel_spacing(image) if is_dicom(image) else None
+    if spacing is None:
+        return given
+    try:
+        return Calibration.from_spacing(spacing, "dicom").mm_per_pixel
+    except MeasurementError as error:
+        remark(f"{image.name} is measured in pixels: {error}")
+        return given
 
 
 def read_label_map(path: Path) -> "NDArray[np.integer[Any]]":

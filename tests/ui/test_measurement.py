@@ -5,13 +5,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from dicoms import write_dicom
 from napari.utils import interactions
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import (
-    ExplicitVRLittleEndian,
-    VLPhotographicImageStorage,
-    generate_uid,
-)
 from segmenting import answered, layer
 
 from napari_glmedsa.calibration import Calibration, keep_calibration, read_calibration
@@ -365,44 +360,25 @@ def test_a_closed_dock_listens_no_more(measured, qtbot):
 # DICOM
 
 
-@pytest.fixture
-def dicom_file(tmp_path, sample):
-    """Write a DICOM photograph, with or without the size of its pixels."""
-
-    def write(**attributes):
-        meta = FileMetaDataset()
-        meta.MediaStorageSOPClassUID = VLPhotographicImageStorage
-        meta.MediaStorageSOPInstanceUID = generate_uid()
-        meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        file = FileDataset(str(tmp_path / "x.dcm"), {}, file_meta=meta)
-        file.preamble = b"\0" * 128
-        file.SOPClassUID = meta.MediaStorageSOPClassUID
-        for name, value in attributes.items():
-            setattr(file, name, value)
-        file.save_as(tmp_path / "x.dcm")
-        return tmp_path / "x.dcm"
-
-    return write
+def scale_of(sample, path, **question):
+    job = SimpleNamespace(raise_if_cancelled=lambda: None)
+    asked = Question(sample.image, None, path=path, **question)
+    return MeasurementDesk(lambda: None).answer(asked, job).calibration
 
 
 @pytest.mark.parametrize(
     ("attributes", "mm"),
     [
         ({"PixelSpacing": [0.025, 0.025]}, 0.025),
-        ({"ImagerPixelSpacing": [0.025, 0.025]}, None),
-        ({}, None),
+        ({"PixelSpacing": None, "ImagerPixelSpacing": [0.025, 0.025]}, None),
     ],
 )
-def test_the_pixel_spacing_of_a_dicom_file_is_taken(dicom_file, sample, attributes, mm):
-    question = Question(sample.image, None, path=dicom_file(**attributes))
-    job = SimpleNamespace(raise_if_cancelled=lambda: None)
-    found = MeasurementDesk(lambda: None).answer(question, job).calibration
+def test_the_pixel_spacing_of_a_dicom_file_is_taken(tmp_path, sample, attributes, mm):
+    found = scale_of(sample, write_dicom(tmp_path / "a", sample.image, **attributes))
     assert (found and found.mm_per_pixel) == (mm and pytest.approx(mm))
 
 
-def test_a_ruler_goes_before_what_a_file_says(dicom_file, sample):
+def test_a_ruler_goes_before_what_a_file_says(tmp_path, sample):
     ruler = Calibration.from_ruler((0, 0), (50, 0), length_mm=10)
-    path = dicom_file(PixelSpacing=[0.025, 0.025])
-    question = Question(sample.image, None, calibration=ruler, path=path)
-    job = SimpleNamespace(raise_if_cancelled=lambda: None)
-    assert MeasurementDesk(lambda: None).answer(question, job).calibration == ruler
+    path = write_dicom(tmp_path / "a", sample.image)
+    assert scale_of(sample, path, calibration=ruler) == ruler

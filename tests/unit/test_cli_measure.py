@@ -5,6 +5,7 @@ import csv
 import numpy as np
 import pytest
 from command import glmedsa, is_one_sentence
+from dicoms import write_dicom
 from PIL import Image
 
 from napari_glmedsa.calibration import Calibration, keep_calibration
@@ -63,6 +64,24 @@ def test_a_scale_gives_millimetres(capsys, folders, table):
     assert (outcome.code, outcome.err) == (0, "")
     (row,) = table.rows()
     assert float(row["area_mm2"]) == pytest.approx(samples[0].mask.sum() / 100)
+
+
+@pytest.mark.parametrize(
+    ("spacing", "mm", "says"),
+    [([0.05, 0.05], "0.05", ""), (None, "0.1", ""), ([0.05, 0.06], "0.1", "square")],
+)
+def test_a_dicom_photograph_brings_its_scale(
+    capsys, folders, table, tmp_path, spacing, mm, says
+):
+    _, masks, samples = folders
+    path = write_dicom(tmp_path / "a.dcm", samples[0].image, PixelSpacing=spacing)
+    outcome = glmedsa(
+        *(capsys, "measure", path, masks / "a_segmentation.png"),
+        *("--output", table.path, "--mm-per-pixel", 0.1),
+    )
+    assert outcome.code == 0
+    assert says in outcome.err
+    assert [row["mm_per_pixel"] for row in table.rows()] == [mm]
 
 
 def test_a_label_map_gives_a_row_per_label_also_beyond_255(capsys, folders, table):
