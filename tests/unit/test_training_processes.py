@@ -48,6 +48,7 @@ try:
 except TrainingError as error:
     said = str(error)
 (folder / f"trouble-{rank}.json").write_text(json.dumps([kinds, said]))
+trainer.processes.close()
 """
 
 LEAVING = """
