@@ -1,52 +1,58 @@
-"""Train the built-in GL-Med-SA adapters on dermoscopy: one seeded, resumable command.
+"""Train the built-in GL-Med-SA adapters on dermoscopy with the project's own trainer.
 
-    python models/adapters/glmedsa_vit_mini_isic/recipe.py --data DIR
+    python models/adapters/glmedsa_vit_mini_isic/recipe.py --data DIR --work FOLDER
 
 `DIR` holds ``index.csv`` with the columns id, image, mask, protocol, group and fold,
-and the files it names. Images of the test protocols are never opened for training;
-fold 0 of the training protocols is for validation.
+and the files it names. Fold 0 of the training protocols chooses the epoch; images of
+the test protocols are opened by the measurement at the end alone.
+
+In `FOLDER` an annotation project is made and a run trains in it; the same command goes
+on with a run that was stopped. At the end the adapter is measured and written beside
+this recipe, with its figures in the card.
 """
 
 import argparse
 import csv
 import logging
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
-from rounds import RoundPlan, train_rounds
 from segment_anything.modeling import Sam
-from skimage.measure import label as connected_regions
 
 from napari_glmedsa.adapters import (
     AdapterCard,
     GLMedSAConfig,
-    adapter_state_dict,
-    freeze_all_but_adapters,
-    inject_adapters,
-    load_adapter_state_dict,
+    load_adapter,
     save_adapter,
 )
 from napari_glmedsa.evaluation import PROTOCOL, Case, evaluate_clicks, summarise
-from napari_glmedsa.files import atomic_write
-from napari_glmedsa.inference import Predictor, resize_sam
-from napari_glmedsa.inference.attention import fuse_attention
-from napari_glmedsa.registry import ModelRegistry
+from napari_glmedsa.images import read_image, read_mask
+from napari_glmedsa.inference import Predictor
+from napari_glmedsa.project import AnnotationProject, Provenance
+from napari_glmedsa.registry import ModelRegistry, ModelSpec
+from napari_glmedsa.training.config import TrainingConfig
+from napari_glmedsa.training.run import TrainingRun
 
 logger = logging.getLogger("recipe")
 
-SEED = 0
 BASE = "sam_vit_mini"
 NAME = "glmedsa_vit_mini_isic"
-CONFIG = GLMedSAConfig(bottleneck_ratio=0.25)
 TRAINING = ("isic2016_train", "extra", "full_frame_copy")
 TESTS = ("ph2_test", "isic2016_test")
 VALIDATION_FOLD = "0"
-PHASES = ((256, 340), (384, 210))  # image size, steps: coarse first, then as shipped
-STEPS, BATCH = sum(steps for _, steps in PHASES), 8
-ADAPTER_RATE, DECODER_RATE, WARM_UP = 1e-3, 3e-4, 30
-RESTART, FIRST_END = 400, 430  # the first cosine is cut just before its end
+CONFIG = TrainingConfig(
+    adapter=GLMedSAConfig(bottleneck_ratio=0.5),
+    mask_decoder=True,
+    policy="mixed",
+    learning_rate=1e-3,
+    decoder_learning_rate=3e-4,
+    epochs=6,
+    batch_size=4,
+    accumulation=2,
+    patience=None,
+)
 
 
 def rows(data: Path, protocols: tuple[str, ...]) -> list[dict[str, str]]:
@@ -55,159 +61,57 @@ def rows(data: Path, protocols: tuple[str, ...]) -> list[dict[str, str]]:
         return [row for row in csv.DictReader(stream) if row["protocol"] in protocols]
 
 
-def read_case(data: Path, row: dict[str, str]) -> Case:
-    """Read one image and its mask."""
-    image = np.array(Image.open(data / row["image"]).convert("RGB"))
-    mask = np.array(Image.open(data / row["mask"]).convert("L")) > 127
-    return Case(row["id"], image, mask)
+def is_validation(row: dict[str, str]) -> bool:
+    """Say whether an image judges epochs instead of being learnt from."""
+    return row["fold"] == VALIDATION_FOLD
 
 
-def augmented(
-    case: Case, size: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Frame the lesion anew, turn, flip, and change the light.
-
-    The window has a random place, aspect and scale; it may reach over the edge
-    of the photograph, which is continued by reflection. So a close crop becomes
-    something like a full frame and the other way round.
-    """
-    height, width = case.mask.shape
-    angle, zoom = rng.uniform(0, 2 * np.pi), np.exp(rng.uniform(-0.35, 0.45))
-    aspect = np.exp(rng.uniform(-0.3, 0.3))
-    view_w, view_h = width * zoom * aspect**0.5, height * zoom / aspect**0.5
-    scale = max(view_w, view_h) / size
-    out_w, out_h = max(16, round(view_w / scale)), max(16, round(view_h / scale))
-    centre = np.array([width, height]) * rng.uniform(0.38, 0.62, 2)
-    turn = scale * np.array(
-        [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-    )
-    if rng.random() < 0.5:
-        turn[:, 0] *= -1
-    offset = centre - turn @ (np.array([out_w, out_h]) / 2)
-    margin = max(height, width) // 2
-    borders = ((margin, margin), (margin, margin))
-    image = Image.fromarray(np.pad(case.image, (*borders, (0, 0)), mode="reflect"))
-    mask = Image.fromarray(np.pad(case.mask, borders, mode="reflect"))
-    coefficients = (*turn[0], offset[0] + margin, *turn[1], offset[1] + margin)
-    affine = Image.Transform.AFFINE
-    picture = image.transform(
-        (out_w, out_h), affine, coefficients, Image.Resampling.BILINEAR
-    )
-    truth = mask.convert("L").transform((out_w, out_h), affine, coefficients)
-    colours = np.asarray(picture, np.float32)
-    gain = rng.uniform(0.75, 1.25) * rng.uniform(0.92, 1.08, 3)
-    colours = 255 * (np.clip(colours * gain, 0, 255) / 255) ** rng.uniform(0.8, 1.25)
-    pieces = connected_regions(np.asarray(truth) > 127)
-    if pieces.any():  # a reflected lesion is another one, not a part of this one
-        pieces = pieces == np.bincount(pieces[pieces > 0]).argmax()
-    return colours.astype(np.uint8), pieces > 0
-
-
-def batch(
-    sam: Sam, cases: list[Case], rng: np.random.Generator
-) -> tuple[torch.Tensor, np.ndarray]:
-    """Return images (B, 3, S, S) and masks (B, S, S) in the padded input frame."""
-    size = sam.image_encoder.img_size
-    images, masks = [], []
-    while len(images) < BATCH:
-        image, mask = augmented(cases[rng.integers(len(cases))], size, rng)
-        if mask.mean() < 0.004:
-            continue
-        images.append(sam.preprocess(torch.from_numpy(image).permute(2, 0, 1)))
-        padded = np.zeros((size, size), bool)
-        padded[: mask.shape[0], : mask.shape[1]] = mask
-        masks.append(padded)
-    return torch.stack(images), np.stack(masks)
-
-
-def random_plan(rng: np.random.Generator) -> RoundPlan:
-    """Draw how a batch is prompted; half of the batches correct like a person."""
-    return RoundPlan(
-        n_rounds=3 if rng.random() < 0.25 else 2,
-        policy="positive" if rng.random() < 0.5 else "corrective",
-        start_with_box=bool(rng.random() < 0.1),
-        feed_logits=bool(rng.random() < 0.15),
-    )
-
-
-def schedule(step: int) -> float:
-    """Return the share of the learning rate: warm-up, a cosine, a lower cosine."""
-    if step < WARM_UP:
-        return (step + 1) / WARM_UP
-    first = step < RESTART
-    start, end, peak = (WARM_UP, FIRST_END, 1.0) if first else (RESTART, STEPS, 0.5)
-    progress = (step - start) / (end - start)
-    return float(peak * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * progress))))
-
-
-def train(base: Sam, cases: list[Case], checkpoint: Path) -> Sam:
-    """Return the base with trained adapters and decoder; resumes from `checkpoint`."""
-    saved = torch.load(checkpoint, weights_only=True) if checkpoint.exists() else None
-    learnt: tuple[dict, dict] | None = None
-    step = 0
-    for size, steps in PHASES:
-        sam = resize_sam(base, size)
-        fuse_attention(sam.image_encoder)
-        inject_adapters(sam.image_encoder, CONFIG)
-        if learnt:  # neither adapters nor decoder depend on the input size
-            load_adapter_state_dict(sam.image_encoder, learnt[0])
-            sam.mask_decoder.load_state_dict(learnt[1])
-        adapters = freeze_all_but_adapters(sam)
-        decoder = list(sam.mask_decoder.requires_grad_(True).parameters())
-        optimiser = torch.optim.AdamW(
-            [
-                {"params": adapters, "peak": ADAPTER_RATE},
-                {"params": decoder, "peak": DECODER_RATE},
-            ],
-            weight_decay=1e-3,
+def make_project(data: Path, folder: Path) -> AnnotationProject:
+    """Return the project of all training images, made or completed."""
+    if not (folder / "project.json").exists():
+        AnnotationProject.create(folder)
+    project = AnnotationProject.open(folder)
+    for row in rows(data, TRAINING):
+        name = project.add_image(
+            read_image(data / row["image"]),
+            source=Path(row["image"]).name,
+            group=row["group"],
+            split="val" if is_validation(row) else "train",
         )
-        end = step + steps
-        if saved and step < saved["step"] <= end:
-            sam.load_state_dict(saved["sam"])
-            optimiser.load_state_dict(saved["optimiser"])
-            step = saved["step"]
-        elif saved and saved["step"] > end:
-            step = end
-        while step < end:
-            optimise(sam, optimiser, cases, step)
-            step += 1
-            if step % 50 == 0:
-                state = {
-                    "step": step,
-                    "sam": sam.state_dict(),
-                    "optimiser": optimiser.state_dict(),
-                }
-                with atomic_write(checkpoint) as partial:
-                    torch.save(state, partial)
-        learnt = (
-            adapter_state_dict(sam.image_encoder),
-            sam.mask_decoder.state_dict(),
+        if not project.is_annotated(name):
+            mask = read_mask(data / row["mask"])
+            project.save_annotation(name, mask, [Provenance(origin="import")])
+    return project
+
+
+def trained(
+    project: AnnotationProject, registry: ModelRegistry, config: TrainingConfig
+) -> TrainingRun:
+    """Return the project's run, finished."""
+    found = TrainingRun.runs(project)
+    run = found[0] if found else None
+    if run is None:
+        base = ModelSpec(BASE)
+        run = TrainingRun.create(
+            project,
+            base,
+            config,
+            compare_with=base,
+            name=NAME,
+            activation="never",
+            registry=registry,
         )
-    return sam.requires_grad_(False)
+    if run.status().state != "finished":
+        run.execute(registry, on_event=lambda event: logger.info("%s", event))
+    return run
 
 
-def optimise(
-    sam: Sam, optimiser: torch.optim.Optimizer, cases: list[Case], step: int
-) -> None:
-    """Take one optimisation step; every draw follows from the seed and the step."""
-    rng = np.random.default_rng([SEED, step])
-    for group in optimiser.param_groups:
-        group["lr"] = group["peak"] * schedule(step)
-    images, masks = batch(sam, cases, rng)
-    embedding = sam.image_encoder(images)
-    loss, ious = train_rounds(sam, embedding, masks, random_plan(rng), rng)
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_([p for p in sam.parameters() if p.requires_grad], 1)
-    optimiser.step()
-    if (step + 1) % 10 == 0:
-        shown = " ".join(f"{value:.3f}" for value in ious)
-        logger.info("%d %.4f iou %s", step + 1, loss.item(), shown)
-
-
-def measure(predictor: Predictor, data: Path, part: list[dict[str, str]]) -> dict:
+def measure(predictor: Predictor, data: Path, part: list[dict[str, str]]) -> Any:
     """Return mean Dice, IoU and threshold Jaccard after 1, 2 and 3 clicks."""
-    cases = (read_case(data, row) for row in part)
+    cases = (
+        Case(row["id"], read_image(data / row["image"]), read_mask(data / row["mask"]))
+        for row in part
+    )
     scores = list(evaluate_clicks(predictor, cases, n_clicks=3))
     means = summarise(scores)
     return {
@@ -217,71 +121,63 @@ def measure(predictor: Predictor, data: Path, part: list[dict[str, str]]) -> dic
 
 
 def main() -> None:
-    """Train, measure, and write the adapter file beside this recipe."""
-    here = Path(__file__).parent
+    """Train, measure, and write the adapter file."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--registry", type=Path, default=here.parents[1])
-    parser.add_argument("--checkpoint", type=Path, default=Path(f"{NAME}.pt"))
-    parser.add_argument("--output", type=Path, default=here / "adapter.safetensors")
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--epochs", type=int, default=CONFIG.epochs)
+    parser.add_argument(
+        "--output", type=Path, default=Path(__file__).parent / "adapter.safetensors"
+    )
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    registry = ModelRegistry(args.registry)
-    torch.manual_seed(SEED)
+    registry = ModelRegistry(args.work / "registry")
+    project = make_project(args.data, args.work / "project")
+    run = trained(project, registry, replace(CONFIG, epochs=args.epochs))
+
     base = next(card for card in registry.bases() if card.name == BASE)
     sam = registry.load_sam(BASE, device=torch.device("cpu"))
-
-    known = rows(args.data, TRAINING)
-    validation = [row for row in known if row["fold"] == VALIDATION_FOLD]
-    used = [row for row in known if row["fold"] != VALIDATION_FOLD]
-    groups = {row["group"] for row in validation}
-    assert groups.isdisjoint(row["group"] for row in used)
-    cases = [read_case(args.data, row) for row in used]
-    logger.info("%d images to train, %d to validate", len(cases), len(validation))
-    sam = train(sam, cases, args.checkpoint)
-    predictor = Predictor(sam, fingerprint=NAME)
-
-    metrics = {"validation": measure(predictor, args.data, validation)}
-    for protocol in TESTS:
-        metrics[protocol] = measure(predictor, args.data, rows(args.data, (protocol,)))
-    logger.info("%s", metrics)
-    card = AdapterCard(
+    card = load_adapter(run.adapter_path, sam, base_sha256=base.sha256)
+    card = replace(
+        card,
         name=NAME,
-        base_model=BASE,
-        base_sha256=base.sha256,
-        config=CONFIG,
-        preprocess={
-            "image_size": sam.image_encoder.img_size,
-            "resize": "longest side, bilinear, padded right and below",
-            "mean": sam.pixel_mean.flatten().tolist(),
-            "std": sam.pixel_std.flatten().tolist(),
-            "range": "0..255",
-            "point_order": "x, y",
-        },
         training={
+            **card.training,
             "data": "ISIC 2016 and 2018 Task 1 training images "
             "(Codella et al. 2018, 2019; Tschandl et al. 2018)",
             "protocols": list(TRAINING),
-            "images": len(cases),
             "validation": f"fold {VALIDATION_FOLD}",
-            "seed": SEED,
-            "phases": PHASES,
-            "batch": BATCH,
-            "optimiser": f"AdamW {ADAPTER_RATE} (decoder {DECODER_RATE}), cosine",
-            "loss": "2 BCE + soft Dice + MSE of the IoU head",
-            "mask_decoder": "trained",
         },
-        metrics={"protocol": {**PROTOCOL, "seed": 0}, **metrics},
         licence="research use only (some training images are CC BY-NC)",
         description="GL-Med-SA adapters and mask decoder for skin lesions",
     )
+    write(args.output, sam, card)
+    # What is measured is what is shipped: rounded to 16 bits.
+    load_adapter(args.output, sam, base_sha256=base.sha256)
+    metrics = measured(Predictor(sam, fingerprint=NAME), args.data)
+    write(args.output, sam, replace(card, metrics=metrics))
+
+
+def write(path: Path, sam: Sam, card: AdapterCard) -> None:
+    """Write adapters and decoder."""
     save_adapter(
-        args.output,
+        path,
         sam.image_encoder,
         card,
         mask_decoder=sam.mask_decoder,
         dtype=torch.float16,
     )
+
+
+def measured(predictor: Predictor, data: Path) -> dict[str, Any]:
+    """Return the figures of the validation fold and of the test protocols."""
+    validation = [row for row in rows(data, TRAINING) if is_validation(row)]
+    metrics = {"protocol": {**PROTOCOL, "seed": 0}}
+    metrics["validation"] = measure(predictor, data, validation)
+    for protocol in TESTS:
+        metrics[protocol] = measure(predictor, data, rows(data, (protocol,)))
+        logger.info("%s %s", protocol, metrics[protocol])
+    return metrics
 
 
 if __name__ == "__main__":
