@@ -67,7 +67,7 @@ def is_dicom(path: Path) -> bool:
     try:
         with path.open("rb") as stream:
             return stream.read(_PREAMBLE + len(_MAGIC))[_PREAMBLE:] == _MAGIC
-    except OSError:
+    except (OSError, ValueError):  # no such file, or no such name
         return False
 
 
