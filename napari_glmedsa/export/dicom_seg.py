@@ -160,7 +160,7 @@ def segmentation(
         generate_uid(entropy_srcs=[MANUFACTURER, part, source.SOPInstanceUID, digest])
         for part in ("series", "mask")
     ]
-    return highdicom.seg.Segmentation(
+    masks = highdicom.seg.Segmentation(
         source_images=[source],
         pixel_array=numbers[label_map],
         segmentation_type="BINARY",
@@ -179,6 +179,11 @@ def segmentation(
         content_label="LESION",
         content_description="Outlines of skin lesions, not a diagnosis",
     )
+    # Highdicom copies a photograph's scale, but does not read what has no thickness
+    # of slices. The scale stays in the photograph.
+    if "SliceThickness" not in source:
+        masks.SharedFunctionalGroupsSequence[0].pop("PixelMeasuresSequence", None)
+    return masks
 
 
 def read(path: Path) -> Segmentation:

@@ -21,8 +21,8 @@ from napari_glmedsa.project import AnnotationProject, Split
 
 FormatName = Literal[
     "isic-png",
-    "label-map-png",
-    "label-map-tiff",
+    "label-map",
+    "tiff",
     "coco",
     "dicom-seg",
     "csv",
@@ -56,12 +56,12 @@ FORMATS: Mapping[FormatName, Format] = {
         "A folder with one black and white mask (0 and 255) per photograph, as the ISIC"
         " archive has them.",
     ),
-    "label-map-png": Format(
+    "label-map": Format(
         "Label maps (PNG)",
         "A folder with one grey picture per photograph: 0 is skin, every lesion has its"
         " own number; 8-bit up to 255 lesions, else 16-bit.",
     ),
-    "label-map-tiff": Format(
+    "tiff": Format(
         "Label maps (TIFF)",
         "The same as TIFF files, for ImageJ and napari.",
     ),
@@ -156,10 +156,8 @@ def export(
             return isic_png.write(
                 project, ids, where, pieces=request.pieces, overwrite=over, step=step
             )
-        case "label-map-png" | "label-map-tiff":
-            kind: Literal["png", "tiff"] = (
-                "png" if request.format == "label-map-png" else "tiff"
-            )
+        case "label-map" | "tiff":
+            kind: Literal["png", "tiff"] = "tiff" if request.format == "tiff" else "png"
             return label_map.write(
                 project, ids, where, file_type=kind, overwrite=over, step=step
             )

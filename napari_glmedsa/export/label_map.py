@@ -41,7 +41,7 @@ def write(
     and errors see `isic_png.write`.
     """
     n_images = n_objects = 0
-    name = f"label-map-{file_type}"
+    name = "tiff" if file_type == "tiff" else "label-map"
     with whole_folder(output, format_name=name, overwrite=overwrite) as folder:
         for subject in subjects(project, ids, step):
             label_map = project.label_map(subject.id)

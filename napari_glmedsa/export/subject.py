@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_glmedsa.errors import ProjectError
+from napari_glmedsa.pairs import MASK_ENDING
 from napari_glmedsa.project import AnnotationProject, ImageRecord
 
 Step = Callable[[int, int], None]
@@ -71,13 +72,17 @@ def subjects(
     for image in wanted:
         project.labels(image)  # raises if there is none
     times = Counter(Path(record.source).stem.casefold() for record in records)
-    named = [
-        Subject(record, stem if times[stem.casefold()] == 1 else f"{stem}-{record.id}")
-        for record in records
-        for stem in (Path(record.source).stem,)
-    ]
+    named = [Subject(record, _stem_of(record, times)) for record in records]
     named.sort(key=lambda subject: subject.stem)
     step(0, len(named))
     for done, subject in enumerate(named, start=1):
         yield subject
         step(done, len(named))
+
+
+def _stem_of(record: ImageRecord, times: Counter[str]) -> str:
+    stem = Path(record.source).stem
+    is_plain = times[stem.casefold()] == 1
+    if is_plain and stem and not stem.casefold().endswith(MASK_ENDING):
+        return stem
+    return f"{stem}-{record.id}" if stem else record.id
