@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -75,11 +76,7 @@ def points_in_image(points: Points, image: Image) -> NDArray[np.float64]:
     (N, 2) float64
         (x, y) in pixels of the image; the centre of the top left pixel is (0, 0).
     """
-    if not len(points.data):
-        return np.empty((0, 2))
-    seen = [image.world_to_data(points.data_to_world(point)) for point in points.data]
-    rows_cols = np.asarray(seen, dtype=np.float64)[:, -2:]
-    return rows_cols[:, ::-1]
+    return positions_on_image(np.asarray(points.data), points, image)
 
 
 def point_labels(points: Points) -> NDArray[np.int64]:
@@ -108,6 +105,44 @@ def prompts_from_points(points: Points, image: Image) -> Prompts:
     return Prompts(xy[inside], point_labels(points)[inside])
 
 
-def fingerprint(prompts: Prompts) -> tuple[bytes, bytes]:
-    """Return what is equal for equal clicks."""
-    return prompts.point_coords.tobytes(), prompts.point_labels.tobytes()
+def positions_on_layer(
+    points: NDArray[np.float64], image: Image, layer: Layer
+) -> NDArray[np.float64]:
+    """Return where points of the image are on another layer that lies over it.
+
+    Parameters
+    ----------
+    points : (N, 2) float64
+        (x, y) in pixels of the image.
+    image : Image
+        The photograph.
+    layer : Layer
+        Of two dimensions.
+
+    Returns
+    -------
+    (N, 2) float64
+        (row, col) in the data coordinates of the layer.
+    """
+    if not len(points):
+        return np.empty((0, 2))
+    there = [layer.world_to_data(image.data_to_world(xy[::-1])) for xy in points]
+    return np.asarray(there, dtype=np.float64)[:, -2:]
+
+
+def positions_on_image(
+    positions: NDArray[np.float64], layer: Layer, image: Image
+) -> NDArray[np.float64]:
+    """Return (N, 2) float64 (x, y) on the image: what `positions_on_layer` undoes."""
+    if not len(positions):
+        return np.empty((0, 2))
+    seen = [image.world_to_data(layer.data_to_world(one)) for one in positions]
+    return np.asarray(seen, dtype=np.float64)[:, -2:][:, ::-1]
+
+
+def fingerprint(prompts: Prompts) -> tuple[bytes, ...]:
+    """Return what is equal for equal prompts."""
+    parts = (prompts.point_coords, prompts.point_labels, prompts.box)
+    known = tuple(b"" if part is None else part.tobytes() for part in parts)
+    mask = prompts.mask_input
+    return (*known, b"" if mask is None else sha256(mask.tobytes()).digest())

@@ -50,7 +50,7 @@ class SegmentWidget(Container[Widget]):
         self, viewer: napari.viewer.Viewer, registry: ModelRegistry | None = None
     ) -> None:
         self._closed = False
-        self._asked: tuple[bytes, bytes] = (b"", b"")
+        self._asked: tuple[bytes, ...] = 4 * (b"",)  # nothing yet
         self._answer: MaskPrediction | None = None
         self._answered_by = ""
         self._unanswered = self._accept_when_answered = False
