@@ -13,6 +13,7 @@ from napari_glmedsa.cli.benchmark import benchmark
 from napari_glmedsa.cli.demo import demo
 from napari_glmedsa.cli.doctor import doctor
 from napari_glmedsa.cli.evaluate import evaluate
+from napari_glmedsa.cli.export import export
 from napari_glmedsa.cli.measure import measure
 from napari_glmedsa.cli.models import models
 from napari_glmedsa.cli.predict import predict
@@ -36,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, predict, measure, evaluate, train, doctor):
+for command in (demo, predict, measure, evaluate, export, train, doctor):
     app.command(no_args_is_help=command not in (demo, doctor))(command)
 app.add_typer(project)
 app.add_typer(models)
