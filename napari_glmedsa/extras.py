@@ -5,8 +5,8 @@ from importlib.util import find_spec
 from napari_glmedsa.errors import MissingPackageError
 
 
-def require(package: str, *, task: str) -> None:
-    """Make sure that a package of the extra `export` is there, before its import.
+def require(package: str, *, task: str, extra: str = "export") -> None:
+    """Make sure that a package of an extra is there, before its import.
 
     Parameters
     ----------
@@ -14,6 +14,8 @@ def require(package: str, *, task: str) -> None:
         As it is imported and installed.
     task : str
         What cannot be done without, as the beginning of a sentence.
+    extra : str
+        What to install.
 
     Raises
     ------
@@ -23,5 +25,5 @@ def require(package: str, *, task: str) -> None:
     if find_spec(package) is None:
         raise MissingPackageError(
             f"{task} needs the package {package}; install it with: pip install"
-            ' "napari-glmedsa[export]".'
+            f' "napari-glmedsa[{extra}]".'
         )

@@ -1,9 +1,9 @@
 """The rows of Table I: what can be run here, and what the paper printed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from napari_glmedsa.adapters.config import AdapterSite
 from napari_glmedsa.training.config import TrainingConfig
@@ -45,9 +45,10 @@ class Method:
     title
         In the table.
     trains
-        Nothing (zero-shot), adapters at `sites`, or the whole model.
-    sites
-        Where adapters are.
+        Nothing (zero-shot), adapters, or the whole model; a ``"network"`` of
+        `baselines`; a ``"classic"`` method learns nothing.
+    adapter
+        Fields of `GLMedSAConfig` that differ from the recipe's.
     mask_decoder
         Train the mask decoder, too.
     printed
@@ -56,22 +57,29 @@ class Method:
 
     name: str
     title: str
-    trains: Literal["nothing", "adapters", "full"]
-    sites: tuple[AdapterSite, ...] = ()
+    trains: Literal["nothing", "adapters", "full", "network", "classic"]
+    adapter: Mapping[str, Any] = field(default_factory=dict)
     mask_decoder: bool = False
     printed: Printed | None = None
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether nobody clicks."""
+        return self.trains in ("network", "classic")
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether there is nothing to learn."""
+        return self.trains in ("nothing", "classic")
 
     def config(
         self, recipe: RecipeName, *, n_points: int, seed: int, epochs: int | None = None
     ) -> TrainingConfig:
         """Return how the method is trained; `epochs` overrules the recipe's."""
         known = RECIPES[recipe]
-        adapter = known.adapter
-        if self.sites:
-            adapter = replace(adapter, sites=self.sites)
         return replace(
             known,
-            adapter=adapter,
+            adapter=replace(known.adapter, **self.adapter),
             trains="full" if self.trains == "full" else "adapters",
             mask_decoder=self.mask_decoder,
             n_points=n_points,
@@ -80,37 +88,73 @@ class Method:
         )
 
 
+_CLASSICS = ("otsu", "random_walker")
+_GL: tuple[AdapterSite, ...] = ("attn", "mlp", "block")
+
+
+def _sites(*sites: AdapterSite) -> dict[str, Any]:
+    return {"sites": sites}
+
+
+_TABLE_I = (
+    Method("sam", "SAM, zero-shot", "nothing"),
+    Method("sam_full", "SAM, fully fine-tuned", "full"),
+    Method(
+        "med_sa",
+        "Med-SA (attn + mlp)",
+        "adapters",
+        _sites("attn", "mlp"),
+        printed=Printed({1: 92.6, 3: 93.4}, {1: 84.1, 3: 84.7}),
+    ),
+    Method("gmed_sa", "GMed-SA (block)", "adapters", _sites("block")),
+    Method(
+        "gl_med_sa",
+        "GL-Med-SA (attn + mlp + block)",
+        "adapters",
+        _sites(*_GL),
+        printed=Printed({1: 92.9, 3: 93.8}, {1: 84.5, 3: 85.0}),
+    ),
+)
+_ABLATION = tuple(
+    Method(name, title, "adapters", adapter, mask_decoder=name == "gl_decoder")
+    for name, title, adapter in (
+        ("gl_attn", "attn alone", _sites("attn")),
+        ("gl_mlp", "mlp alone", _sites("mlp")),
+        ("gl_attn_block", "attn + block", _sites("attn", "block")),
+        ("gl_mlp_block", "mlp + block", _sites("mlp", "block")),
+        ("gl_ratio_4", "bottleneck D/4", {"bottleneck_ratio": 1 / 4}),
+        ("gl_ratio_64", "bottleneck D/64", {"bottleneck_ratio": 1 / 64}),
+        ("gl_gelu", "GELU", {"activation": "gelu"}),
+        ("gl_medsa_init", "Med-SA's initialisation", {"init": "medsa"}),
+        ("gl_norm1", "global input after norm1", {"global_input": "norm1"}),
+        ("gl_stream", "global adapters as a stream", {"wiring": "stream"}),
+        ("gl_decoder", "decoder trained too", {}),
+    )
+)
+_AUTOMATIC = tuple(
+    Method(name, title, "classic" if name in _CLASSICS else "network")
+    for name, title in (
+        ("unet_resnet34", "ResUNet (U-Net, ResNet-34)"),
+        ("deeplabv3plus_boundary", "BEAL's essence (DeepLabV3+, boundary)"),
+        ("dynunet", "nnU-Net's architecture (DynUNet)"),
+        ("transunet", "TransUNet"),
+        ("unetr", "UNETR"),
+        ("swinunetr", "Swin-UNETR"),
+        ("otsu", "Otsu's threshold"),
+        ("random_walker", "Random walker"),
+    )
+)
 METHODS: Mapping[str, Method] = MappingProxyType(
+    {method.name: method for method in (*_TABLE_I, *_ABLATION, *_AUTOMATIC)}
+)
+GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        method.name: method
-        for method in (
-            Method("sam", "SAM, zero-shot", "nothing"),
-            Method("sam_full", "SAM, fully fine-tuned", "full"),
-            Method(
-                "med_sa",
-                "Med-SA (attn + mlp)",
-                "adapters",
-                ("attn", "mlp"),
-                printed=Printed({1: 92.6, 3: 93.4}, {1: 84.1, 3: 84.7}),
-            ),
-            Method("gmed_sa", "GMed-SA (block)", "adapters", ("block",)),
-            Method(
-                "gl_med_sa",
-                "GL-Med-SA (attn + mlp + block)",
-                "adapters",
-                ("attn", "mlp", "block"),
-                printed=Printed({1: 92.9, 3: 93.8}, {1: 84.5, 3: 85.0}),
-            ),
-            Method(
-                "gl_med_sa_decoder",
-                "GL-Med-SA, decoder trained too",
-                "adapters",
-                ("attn", "mlp", "block"),
-                mask_decoder=True,
-            ),
-        )
+        "table1": tuple(method.name for method in _TABLE_I),
+        "ablation": ("gl_med_sa", *(method.name for method in _ABLATION)),
+        "automatic": tuple(method.name for method in _AUTOMATIC),
     }
 )
+"""Names that stand for several methods."""
 
 NOT_RUN: Mapping[str, str] = MappingProxyType(
     {
@@ -124,5 +168,3 @@ NOT_RUN: Mapping[str, str] = MappingProxyType(
     }
 )
 """Further rows of the paper, with the figures printed there where they are known."""
-
-TABLE_I = ("sam", "sam_full", "med_sa", "gmed_sa", "gl_med_sa")

@@ -2,34 +2,27 @@
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import psutil  # type: ignore[import-untyped]
 import torch
+from segment_anything.modeling import Sam
 
-from napari_glmedsa.benchmark.index import IndexRow, dataset
+from napari_glmedsa.benchmark.automatic import make_automatic
+from napari_glmedsa.benchmark.clicked import make_clicked
+from napari_glmedsa.benchmark.made import Made, OnProgress
 from napari_glmedsa.benchmark.methods import METHODS, RecipeName
+from napari_glmedsa.benchmark.parts import Parts
 from napari_glmedsa.errors import TrainingError
-from napari_glmedsa.evaluation import evaluate_clicks
 from napari_glmedsa.files import read_json, write_json
-from napari_glmedsa.inference import Predictor
+from napari_glmedsa.metrics import JACCARD_THRESHOLD, overlap
 from napari_glmedsa.registry import ModelRegistry
-from napari_glmedsa.training.checkpoint import (
-    CHECKPOINT,
-    read_checkpoint,
-    write_checkpoint,
-)
-from napari_glmedsa.training.events import StepEvent
-from napari_glmedsa.training.trainer import Trainer
+from napari_glmedsa.training.checkpoint import CHECKPOINT
 
 _RESULT = "result.json"
-_CHECKPOINT_SECONDS = 60.0
-
-OnProgress = Callable[[str, int, int], None]
-"""Called with what is done, how much of it, and how much there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +36,7 @@ class Row:
     recipe
         How it is trained.
     clicks
-        Of the training, and after how many it is measured.
+        Of the training, and after how many it is measured; 0 for automatic methods.
     seed
         Of fresh weights, training and clicks.
     epochs
@@ -59,9 +52,9 @@ class Row:
     @property
     def name(self) -> str:
         """The folder's name below the table's."""
-        trained = METHODS[self.method].trains != "nothing"
-        recipe = f"{self.recipe}-" if trained else ""
-        return f"{recipe}{self.method}-{self.clicks}p-seed{self.seed}"
+        recipe = "" if METHODS[self.method].is_fixed else f"{self.recipe}-"
+        clicks = f"-{self.clicks}p" if self.clicks else ""
+        return f"{recipe}{self.method}{clicks}-seed{self.seed}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,32 +99,6 @@ class RowResult:
         return cls(**{**document, "row": Row(**document["row"])})
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """The images of a table.
-
-    Parameters
-    ----------
-    train, val
-        Learnt from, and judging epochs.
-    tests
-        Protocol to its images; never looked at before a model is trained.
-    """
-
-    train: tuple[IndexRow, ...]
-    val: tuple[IndexRow, ...]
-    tests: Mapping[str, tuple[IndexRow, ...]]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return which images these are, as plain JSON types."""
-        tests = {name: [row.id for row in rows] for name, rows in self.tests.items()}
-        return {
-            "train": [row.id for row in self.train],
-            "val": [row.id for row in self.val],
-            "tests": tests,
-        }
-
-
 def run_row(
     row: Row,
     parts: Parts,
@@ -173,28 +140,17 @@ def run_row(
     if known is not None:
         _refuse_another(known.question, question, known.row, row, folder)
         return known
-    method = METHODS[row.method]
-    config = method.config(
-        row.recipe, n_points=row.clicks, seed=row.seed, epochs=row.epochs
-    )
-    seconds, trainable = 0.0, 0
-    if method.trains != "nothing":
-        trainer = Trainer(sam, config, device=device)
-        trainable = sum(p.numel() for p in trainer.trained.values())
-        seconds = _train(trainer, parts, folder, say)
-        sam = trainer.sam
-    total = sum(p.numel() for p in sam.parameters())
-    predictor = Predictor(sam, fingerprint=row.name)
-    scores, milliseconds = _measure(predictor, parts, row, say)
+    made = _make(row, parts, sam, folder, device, say)
+    scores, milliseconds = _measure(made, parts, say)
     result = RowResult(
         row=row,
-        frozen=total - trainable,
-        trainable=trainable,
+        frozen=made.frozen,
+        trainable=made.trainable,
         scores=scores,
-        training_seconds=seconds,
+        training_seconds=made.seconds,
         milliseconds=milliseconds,
         peak_memory=_peak_memory(),
-        config=config.to_json() if trainable else {},
+        config=made.config,
         question=question,
     )
     write_json(folder / _RESULT, asdict(result))
@@ -202,29 +158,30 @@ def run_row(
     return result
 
 
-def _train(trainer: Trainer, parts: Parts, folder: Path, say: OnProgress) -> float:
-    """Train to the last epoch; return the seconds it took, over all interruptions."""
-    train, val = dataset(parts.train), dataset(parts.val)
-    path = folder / CHECKPOINT
-    state = read_checkpoint(path)
-    spent = float(state["seconds"]) if state else 0.0
-    config, started, written = trainer.config, time.monotonic(), time.monotonic()
-    n_steps = config.steps_per_epoch(len(train)) * config.epochs
-
-    def seconds() -> float:
-        return spent + time.monotonic() - started
-
-    for event in trainer.fit(train, val, state=state):
-        if isinstance(event, StepEvent):
-            say("training", event.step, n_steps)
-        if trainer.finished or time.monotonic() - written > _CHECKPOINT_SECONDS:
-            write_checkpoint(path, {**trainer.state_dict(), "seconds": seconds()})
-            written = time.monotonic()
-    return seconds()
+def _make(
+    row: Row, parts: Parts, sam: Sam, folder: Path, device: str, say: OnProgress
+) -> Made:
+    method = METHODS[row.method]
+    config = method.config(
+        row.recipe, n_points=max(1, row.clicks), seed=row.seed, epochs=row.epochs
+    )
+    if method.is_automatic:
+        size = sam.image_encoder.img_size
+        return make_automatic(row.method, config, parts, folder, size=size, say=say)
+    return make_clicked(
+        sam,
+        config if method.trains != "nothing" else None,
+        parts,
+        folder,
+        clicks=row.clicks,
+        seed=row.seed,
+        device=device,
+        say=say,
+    )
 
 
 def _measure(
-    predictor: Predictor, parts: Parts, row: Row, say: OnProgress
+    made: Made, parts: Parts, say: OnProgress
 ) -> tuple[dict[str, dict[str, dict[str, float]]], float]:
     """Return what `RowResult.scores` holds, and the median milliseconds per image."""
     scores: dict[str, dict[str, dict[str, float]]] = {}
@@ -235,21 +192,22 @@ def _measure(
         for image in rows:
             case = image.case()
             started = time.perf_counter()
-            answers = evaluate_clicks(
-                predictor, [case], n_clicks=row.clicks, seed=row.seed
-            )
-            score = next(answers)
+            mask = made.segment(case)
             times.append(1000 * (time.perf_counter() - started))
-            both, either = score.pixels[-1]
-            scores[protocol][image.id] = {
-                "dice": score.dice[-1],
-                "iou": score.iou[-1],
-                "threshold_jaccard": score.threshold_jaccard[-1],
-                "both": both,
-                "either": either,
-            }
+            scores[protocol][image.id] = _scores(*overlap(mask, case.mask))
             say("measuring", len(times), n_images)
     return scores, statistics.median(times)
+
+
+def _scores(both: int, either: int) -> dict[str, float]:
+    jaccard = both / either if either else 1.0
+    return {
+        "dice": 2 * jaccard / (1 + jaccard),
+        "iou": jaccard,
+        "threshold_jaccard": jaccard if jaccard >= JACCARD_THRESHOLD else 0.0,
+        "both": both,
+        "either": either,
+    }
 
 
 def _refuse_another(

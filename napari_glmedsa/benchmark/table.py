@@ -2,17 +2,19 @@
 
 import multiprocessing
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from napari_glmedsa.benchmark.index import DataIndex, IndexRow
+from napari_glmedsa.benchmark.automatic import CLASSICS
+from napari_glmedsa.benchmark.made import OnProgress
 from napari_glmedsa.benchmark.methods import METHODS, RECIPES, RecipeName
-from napari_glmedsa.benchmark.row import OnProgress, Parts, Row, RowResult, run_row
-from napari_glmedsa.errors import ProjectError, TrainingError
+from napari_glmedsa.benchmark.parts import Parts
+from napari_glmedsa.benchmark.row import Row, RowResult, run_row
+from napari_glmedsa.errors import TrainingError
 from napari_glmedsa.registry import ModelRegistry
 from napari_glmedsa.waiting import wait_without_spinning
 
@@ -24,7 +26,8 @@ class TablePlan:
     Parameters
     ----------
     methods, clicks, seeds
-        Every combination is a row.
+        Every combination is a row; automatic methods take no clicks, and what draws
+        nothing has one seed.
     recipe
         Of all methods alike.
     base
@@ -53,59 +56,15 @@ class TablePlan:
 
     def rows(self) -> list[Row]:
         """Return the rows in the order of the table."""
+        automatic = [name for name in self.methods if METHODS[name].is_automatic]
+        clicked = [name for name in self.methods if name not in automatic]
+        combinations = [(name, 0) for name in automatic]
+        combinations += [(name, n) for n in self.clicks for name in clicked]
         return [
-            Row(method, self.recipe, clicks, seed, self.epochs)
-            for clicks in self.clicks
-            for method in self.methods
-            for seed in self.seeds
+            Row(name, self.recipe, clicks, seed, self.epochs)
+            for name, clicks in combinations
+            for seed in (self.seeds[:1] if name in CLASSICS else self.seeds)
         ]
-
-
-def choose_parts(
-    index: DataIndex,
-    *,
-    train: Sequence[str],
-    tests: Sequence[str],
-    fold: str = "0",
-    images: int | None = None,
-) -> Parts:
-    """Return the images of a table.
-
-    Parameters
-    ----------
-    index
-        All there are.
-    train, tests
-        Protocols to learn from, and to measure on.
-    fold
-        Of the training protocols; it judges epochs and is not learnt from.
-    images
-        Learn from so many at most, in the order of their ids.
-
-    Raises
-    ------
-    ProjectError
-        If a protocol is learnt from and measured on, or has no image.
-    """
-    both = sorted(set(train) & set(tests))
-    if both:
-        raise ProjectError(
-            f"The protocol {both[0]} cannot be learnt from and measured on; choose one."
-        )
-    known = index.of(train)
-    val = tuple(row for row in known if row.fold == fold)
-    learnt = tuple(row for row in known if row.fold != fold)[:images]
-    if not val or not learnt:
-        raise ProjectError(
-            f"The training images have no fold {fold!r} beside others to judge epochs "
-            "by; give another --fold."
-        )
-    measured: dict[str, tuple[IndexRow, ...]] = {}
-    for protocol in tests:
-        measured[protocol] = tuple(index.of([protocol]))
-    if images is not None:
-        val = val[: max(1, images // 9)]
-    return Parts(learnt, val, measured)
 
 
 def run_table(

@@ -35,8 +35,11 @@ def table1(
     ],
     base: Annotated[str, typer.Option(help="The base model.")] = "sam_vit_mini",
     methods: Annotated[
-        str, typer.Option(help="Names, separated by commas.")
-    ] = "sam,sam_full,med_sa,gmed_sa,gl_med_sa",
+        str,
+        typer.Option(
+            help="Names, separated by commas; groups: table1, ablation, automatic."
+        ),
+    ] = "table1",
     clicks: Annotated[
         str, typer.Option(help="Clicks of training and test, separated by commas.")
     ] = "1,3",
@@ -68,18 +71,18 @@ def table1(
     A row that is done stays done: the same command goes on where it was stopped.
     """
     from napari_glmedsa.benchmark.index import DataIndex
+    from napari_glmedsa.benchmark.parts import choose_parts
     from napari_glmedsa.benchmark.report import write_report
     from napari_glmedsa.benchmark.summary import summarise_rows
     from napari_glmedsa.benchmark.table import (
         TablePlan,
-        choose_parts,
         machine,
         run_table,
     )
     from napari_glmedsa.registry import ModelRegistry, default_root
 
     plan = TablePlan(
-        methods=_names(methods),
+        methods=_expanded(_names(methods)),
         clicks=_numbers(clicks, "clicks"),
         seeds=_numbers(seeds, "seeds", least=0),
         recipe=recipe,
@@ -121,6 +124,14 @@ def table1(
             },
         )
     typer.echo(output / "table.md")
+
+
+def _expanded(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the methods that are meant, each once."""
+    from napari_glmedsa.benchmark.methods import GROUPS
+
+    found = [method for name in names for method in GROUPS.get(name, (name,))]
+    return tuple(dict.fromkeys(found))
 
 
 class RowDisplay:

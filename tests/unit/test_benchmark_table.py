@@ -4,14 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from command import glmedsa, is_one_sentence
 
 from napari_glmedsa.benchmark.index import DataIndex
-from napari_glmedsa.benchmark.methods import METHODS, NOT_RUN
+from napari_glmedsa.benchmark.methods import GROUPS, METHODS, NOT_RUN
+from napari_glmedsa.benchmark.parts import choose_parts
 from napari_glmedsa.benchmark.report import write_report
 from napari_glmedsa.benchmark.row import Row, RowResult, run_row
 from napari_glmedsa.benchmark.summary import compare_lines, summarise_rows
-from napari_glmedsa.benchmark.table import TablePlan, choose_parts, run_table
+from napari_glmedsa.benchmark.table import TablePlan, run_table
 from napari_glmedsa.errors import ProjectError, TrainingError
 from napari_glmedsa.images import write_image, write_mask
 from napari_glmedsa.registry import ModelRegistry
@@ -97,7 +99,7 @@ def test_zero_shot_trains_nothing_and_measures_every_image(run):
 @pytest.mark.parametrize("method", ["med_sa", "gmed_sa", "gl_med_sa"])
 def test_adapter_rows_train_the_adapters_of_their_sites_alone(run, method):
     result = run(Row(method, "paper", 1, 0, epochs=1))
-    assert result.config["adapter"]["sites"] == list(METHODS[method].sites)
+    assert result.config["adapter"]["sites"] == list(METHODS[method].adapter["sites"])
     assert 0 < result.trainable < result.frozen
 
 
@@ -126,7 +128,7 @@ def test_a_finished_row_is_read_back_and_not_run_again(run):
 def test_a_row_that_was_stopped_goes_on_and_ends_the_same(
     run, parts, registry, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("napari_glmedsa.benchmark.row._CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr("napari_glmedsa.benchmark.clicked.CHECKPOINT_SECONDS", 0)
     row = Row("gl_med_sa", "paper", 1, 0, epochs=2)
     whole = run(row)
     folder = tmp_path / "stopped"
@@ -254,3 +256,46 @@ def test_a_mistake_is_told_in_one_sentence(data, tmp_path, capsys, wrong):
     outcome = glmedsa(capsys, *arguments, "--train", "learn", "--test", "judge", *wrong)
     assert outcome.code == 2
     assert is_one_sentence(outcome.err)
+
+
+def test_automatic_methods_are_measured_without_clicks(run):
+    result = run(Row("otsu", "paper", 0, 0))
+    assert result.trainable == 0
+    assert result.row.name == "otsu-seed0"
+    assert set(result.scores["judge"]) == {"l5", "l6", "l7"}
+
+
+def test_a_network_is_trained_on_the_same_images_and_goes_on_where_it_was(
+    run, monkeypatch
+):
+    class Pixelwise(torch.nn.Conv2d):
+        def __init__(self, size: int) -> None:
+            super().__init__(3, 1, 1)
+
+    monkeypatch.setattr(
+        "napari_glmedsa.benchmark.automatic.build_network",
+        lambda name, *, size, seed: Pixelwise(size),
+    )
+    told = []
+    row = Row("dynunet", "paper", 0, 0, epochs=2)
+    result = run(row, on_progress=lambda *what: told.append(what))
+    assert ("training", 4, 4) in told  # two epochs of three images in pairs
+    assert result.trainable == 4
+    assert result.config["epochs"] == 2
+
+
+def test_groups_stand_for_their_methods_and_classics_have_one_seed():
+    rows = plan(*GROUPS["automatic"], "sam", seeds=(0, 1)).rows()
+    names = [(row.method, row.clicks, row.seed) for row in rows]
+    assert ("otsu", 0, 0) in names
+    assert ("otsu", 0, 1) not in names
+    assert ("unetr", 0, 1) in names
+    assert ("sam", 1, 1) in names
+
+
+def test_the_ablation_differs_from_the_method_in_one_thing_each():
+    method = METHODS["gl_med_sa"].config("paper", n_points=1, seed=0).to_json()
+    for name in GROUPS["ablation"][1:]:
+        other = METHODS[name].config("paper", n_points=1, seed=0).to_json()
+        flat = [{**one, **one["adapter"], "adapter": None} for one in (method, other)]
+        assert len([k for k in flat[0] if flat[0][k] != flat[1][k]]) == 1, name

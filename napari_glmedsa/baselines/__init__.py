@@ -1,0 +1,1 @@
+"""Automatic segmentation to compare with: networks and two classics, without clicks."""

@@ -1,0 +1,93 @@
+"""Methods that nobody clicks: networks trained on the same images, and two classics."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_glmedsa.baselines.networks import NETWORKS, build_network
+from napari_glmedsa.baselines.segmenter import (
+    NetworkSegmenter,
+    OtsuSegmenter,
+    RandomWalkerSegmenter,
+    Segmenter,
+)
+from napari_glmedsa.baselines.training import NetworkTrainer
+from napari_glmedsa.benchmark.index import dataset
+from napari_glmedsa.benchmark.made import Made, OnProgress
+from napari_glmedsa.benchmark.parts import Parts
+from napari_glmedsa.evaluation import Case
+from napari_glmedsa.training.checkpoint import (
+    CHECKPOINT,
+    read_checkpoint,
+    write_checkpoint,
+)
+from napari_glmedsa.training.config import TrainingConfig
+
+CLASSICS: Mapping[str, type[Segmenter]] = {
+    "otsu": OtsuSegmenter,
+    "random_walker": RandomWalkerSegmenter,
+}
+
+
+def make_automatic(
+    name: str,
+    config: TrainingConfig,
+    parts: Parts,
+    folder: Path,
+    *,
+    size: int,
+    say: OnProgress,
+) -> Made:
+    """Train a network to the last epoch, or go on where that was stopped.
+
+    Parameters
+    ----------
+    name
+        Of `NETWORKS` or `CLASSICS`.
+    config
+        How to train.
+    parts, folder
+        What to learn from, and where the checkpoint is.
+    size
+        Pixels of the square input.
+    say
+        Who is told how far it is.
+
+    Raises
+    ------
+    MissingPackageError
+        If a package of the extra `baselines` is missing.
+    """
+    if name in CLASSICS:
+        return Made(_automatic(CLASSICS[name]()))
+    assert name in NETWORKS
+    network = build_network(name, size=size, seed=config.seed)
+    trainer = NetworkTrainer(network, config, size=size)
+    path = folder / CHECKPOINT
+    state = read_checkpoint(path)
+    seconds = 0.0
+    if state is not None:
+        trainer.load_state_dict(state)
+        seconds = float(state["seconds"])
+    train = dataset(parts.train)
+    while not trainer.finished:
+        started = time.monotonic()
+        trainer.train_epoch(train, on_step=lambda *done: say("training", *done))
+        seconds += time.monotonic() - started
+        write_checkpoint(path, {**trainer.state_dict(), "seconds": seconds})
+    return Made(
+        _automatic(NetworkSegmenter(network, size=size)),
+        trainable=sum(p.numel() for p in network.parameters()),
+        seconds=seconds,
+        config=config.to_json(),
+    )
+
+
+def _automatic(segmenter: Segmenter) -> Callable[[Case], NDArray[np.bool_]]:
+    def segment(case: Case) -> NDArray[np.bool_]:
+        return segmenter.segment(case.image)
+
+    return segment

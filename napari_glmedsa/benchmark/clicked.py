@@ -1,0 +1,92 @@
+"""Methods that are clicked: SAM as it is, with adapters, or trained as a whole."""
+
+import time
+from collections import deque
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from segment_anything.modeling import Sam
+
+from napari_glmedsa.benchmark.index import dataset
+from napari_glmedsa.benchmark.made import CHECKPOINT_SECONDS, Made, OnProgress
+from napari_glmedsa.benchmark.parts import Parts
+from napari_glmedsa.evaluation import Case, replay_clicks
+from napari_glmedsa.inference import Predictor
+from napari_glmedsa.training.checkpoint import (
+    CHECKPOINT,
+    read_checkpoint,
+    write_checkpoint,
+)
+from napari_glmedsa.training.config import TrainingConfig
+from napari_glmedsa.training.events import StepEvent
+from napari_glmedsa.training.trainer import Trainer
+
+
+def make_clicked(
+    sam: Sam,
+    config: TrainingConfig | None,
+    parts: Parts,
+    folder: Path,
+    *,
+    clicks: int,
+    seed: int,
+    device: str,
+    say: OnProgress,
+) -> Made:
+    """Train a SAM in place to the last epoch, or go on where that was stopped.
+
+    Parameters
+    ----------
+    sam
+        The base.
+    config
+        How to train; None leaves it as it is.
+    parts, folder
+        What to learn from, and where the checkpoint is.
+    clicks, seed
+        How many clicks `Made.segment` sets, and the source of their draws.
+    device, say
+        Where to compute, and who is told how far it is.
+    """
+    seconds, trainable = 0.0, 0
+    if config is not None:
+        trainer = Trainer(sam, config, device=device)
+        trainable = sum(p.numel() for p in trainer.trained.values())
+        seconds = _train(trainer, parts, folder, say)
+        sam = trainer.sam
+    total = sum(p.numel() for p in sam.parameters())
+    predictor = Predictor(sam, fingerprint=folder.name)
+
+    def segment(case: Case) -> NDArray[np.bool_]:
+        answers = replay_clicks(predictor, case, n_clicks=clicks, seed=seed)
+        return deque(answers, maxlen=1)[0].mask
+
+    return Made(
+        segment,
+        frozen=total - trainable,
+        trainable=trainable,
+        seconds=seconds,
+        config=config.to_json() if config else {},
+    )
+
+
+def _train(trainer: Trainer, parts: Parts, folder: Path, say: OnProgress) -> float:
+    """Train to the last epoch; return the seconds it took, over all interruptions."""
+    train, val = dataset(parts.train), dataset(parts.val)
+    path = folder / CHECKPOINT
+    state = read_checkpoint(path)
+    spent = float(state["seconds"]) if state else 0.0
+    config, started, written = trainer.config, time.monotonic(), time.monotonic()
+    n_steps = config.steps_per_epoch(len(train)) * config.epochs
+
+    def seconds() -> float:
+        return spent + time.monotonic() - started
+
+    for event in trainer.fit(train, val, state=state):
+        if isinstance(event, StepEvent):
+            say("training", event.step, n_steps)
+        if trainer.finished or time.monotonic() - written > CHECKPOINT_SECONDS:
+            write_checkpoint(path, {**trainer.state_dict(), "seconds": seconds()})
+            written = time.monotonic()
+    return seconds()

@@ -1,0 +1,40 @@
+"""What the two kinds of methods have in common once they are trained."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_glmedsa.evaluation import Case
+
+OnProgress = Callable[[str, int, int], None]
+"""Called with what is done, how much of it, and how much there is."""
+
+CHECKPOINT_SECONDS = 60.0
+"""How often a training writes where it is."""
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """A method that is ready to be measured.
+
+    Parameters
+    ----------
+    segment
+        Gives the mask (H, W) of a case; one that takes clicks draws them from the
+        case's own mask.
+    frozen, trainable
+        Numbers of parameters, as counted.
+    seconds
+        Of training, over all interruptions.
+    config
+        The training configuration, or nothing.
+    """
+
+    segment: Callable[[Case], NDArray[np.bool_]]
+    frozen: int = 0
+    trainable: int = 0
+    seconds: float = 0.0
+    config: Mapping[str, Any] = field(default_factory=dict)

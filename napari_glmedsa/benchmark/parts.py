@@ -1,0 +1,81 @@
+"""The images of a table: learnt from, judging epochs, and measured on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from napari_glmedsa.benchmark.index import DataIndex, IndexRow
+from napari_glmedsa.errors import ProjectError
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The images of a table.
+
+    Parameters
+    ----------
+    train, val
+        Learnt from, and judging epochs.
+    tests
+        Protocol to its images; never looked at before a model is trained.
+    """
+
+    train: tuple[IndexRow, ...]
+    val: tuple[IndexRow, ...]
+    tests: Mapping[str, tuple[IndexRow, ...]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return which images these are, as plain JSON types."""
+        tests = {name: [row.id for row in rows] for name, rows in self.tests.items()}
+        return {
+            "train": [row.id for row in self.train],
+            "val": [row.id for row in self.val],
+            "tests": tests,
+        }
+
+
+def choose_parts(
+    index: DataIndex,
+    *,
+    train: Sequence[str],
+    tests: Sequence[str],
+    fold: str = "0",
+    images: int | None = None,
+) -> Parts:
+    """Return the images of a table.
+
+    Parameters
+    ----------
+    index
+        All there are.
+    train, tests
+        Protocols to learn from, and to measure on.
+    fold
+        Of the training protocols; it judges epochs and is not learnt from.
+    images
+        Learn from so many at most, in the order of their ids.
+
+    Raises
+    ------
+    ProjectError
+        If a protocol is learnt from and measured on, or has no image.
+    """
+    both = sorted(set(train) & set(tests))
+    if both:
+        raise ProjectError(
+            f"The protocol {both[0]} cannot be learnt from and measured on; choose one."
+        )
+    known = index.of(train)
+    val = tuple(row for row in known if row.fold == fold)
+    learnt = tuple(row for row in known if row.fold != fold)[:images]
+    if not val or not learnt:
+        raise ProjectError(
+            f"The training images have no fold {fold!r} beside others to judge epochs "
+            "by; give another --fold."
+        )
+    if images is not None:
+        val = val[: max(1, images // 9)]
+    measured: dict[str, tuple[IndexRow, ...]] = {}
+    for protocol in tests:
+        measured[protocol] = tuple(index.of([protocol]))
+    return Parts(learnt, val, measured)
