@@ -75,6 +75,11 @@ def is_segmentation(path: Path) -> bool:
     """Say whether a DICOM file holds masks; raises as `read_dicom`."""
     with opened(path, tags=["SOPClassUID"]) as dataset:
         kind = str(dataset.get("SOPClassUID", ""))
+        if not kind:
+            raise ImageFormatError(
+                f"{path} does not say what kind of DICOM file it is; copy or export it"
+                " once more."
+            )
     return kind in {SEGMENTATION, LABEL_MAP_SEGMENTATION}
 
 

@@ -96,12 +96,19 @@ def read_pair(
     from napari_glmedsa.images import read_image, read_mask
 
     image, mask = read_image(image_path), read_mask(mask_path)
+    check_sizes(image, mask, (image_path, mask_path))
+    return image, mask
+
+
+def check_sizes(
+    image: "NDArray[Any]", mask: "NDArray[Any]", files: tuple[Path, Path]
+) -> None:
+    """Raise ImageFormatError if an image, (H, W, 3), and its mask differ in size."""
     if image.shape[:2] != mask.shape:
         raise ImageFormatError(
-            f"{mask_path} is {_size(mask)} pixels but {image_path} is {_size(image)};"
+            f"{files[1]} is {_size(mask)} pixels but {files[0]} is {_size(image)};"
             " use the mask that was made for this image."
         )
-    return image, mask
 
 
 def images_in(folder: Path) -> list[Path]:

@@ -10,7 +10,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from napari_glmedsa.cli.inputs import find_images
-from napari_glmedsa.cli.pairing import name_unpaired, pair_by_stem
 from napari_glmedsa.cli.project_rank import rank
 from napari_glmedsa.cli.terminal import SOME_FAILED, complain, remark, telling
 from napari_glmedsa.errors import ProjectError
@@ -81,8 +80,15 @@ def import_pairs(
     images: Annotated[Path, typer.Option(metavar="DIR", help="The photographs.")],
     masks: Annotated[
         Path,
-        typer.Option(metavar="DIR", help="Their masks: <stem>[_segmentation].png."),
+        typer.Option(
+            metavar="DIR|FILE",
+            help="Their masks: <stem>[_segmentation].png; for coco the JSON file.",
+        ),
     ],
+    format_name: Annotated[
+        Literal["isic-png", "label-map", "tiff", "coco", "dicom-seg"],
+        typer.Option("--format", help="What the masks are."),
+    ] = "isic-png",
     groups: Annotated[
         Path | None,
         typer.Option(
@@ -103,21 +109,23 @@ def import_pairs(
     What is in the project already with the same mask is passed over, so an
     interrupted import can be repeated.
     """
+    from napari_glmedsa.export.incoming import incoming
     from napari_glmedsa.project.arrivals import Arrival, import_pairs, import_sentence
     from napari_glmedsa.project.group_table import GroupTable
 
     opened = _open(folder)
-    pairing = pair_by_stem(images, masks)
-    name_unpaired(pairing)
+    found = incoming(format_name, images, masks)
     table = GroupTable()
     if groups is not None:
-        table = GroupTable.read(groups, [image.name for image, _ in pairing.pairs])
-    if table.remark:
-        remark(table.remark)
-    pairs = pairing.pairs[:limit]
+        table = GroupTable.read(groups, [image.name for image, _ in found.pairs])
+    for sentence in (*found.remarks, *filter(None, [table.remark])):
+        remark(sentence)
+    pairs = found.pairs[:limit]
     arrivals: list[Arrival] = []
     with telling(len(pairs), "Importing") as teller:
-        for arrival in import_pairs(opened, pairs, groups=table, split=split):
+        for arrival in import_pairs(
+            opened, pairs, groups=table, split=split, read=found.read
+        ):
             arrivals.append(arrival)
             if arrival.kind == "refused":
                 teller.failure(arrival.reason)

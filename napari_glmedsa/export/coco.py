@@ -27,6 +27,7 @@ Outline = Literal["rle", "polygons"]
 OURS = "napari_glmedsa"
 """Key of what only this program reads: an image's id, an object's label."""
 
+_NONSENSE = (ValueError, LookupError, TypeError, AttributeError, OverflowError)
 _LESION = {"id": 1, "name": "lesion", "supercategory": "skin"}
 
 
@@ -40,13 +41,31 @@ class CocoImage:
         Without its folders.
     image_id : str
         Of the project it was exported from, or empty.
-    label_map : ndarray of uint16, shape (H, W)
-        0 is skin.
+    path : Path
+        The COCO file.
+    size : (H, W)
+        Of the image.
+    annotations : list of dict
+        As they stand in the file.
     """
 
     file_name: str
     image_id: str
-    label_map: NDArray[np.uint16]
+    path: Path
+    size: tuple[int, int]
+    annotations: list[dict[str, Any]]
+
+    def label_map(self) -> NDArray[np.uint16]:
+        """Return the outlines as (H, W), 0 is skin; raises ImageFormatError.
+
+        Where outlines overlap, the earlier one keeps the pixels.
+        """
+        try:
+            masks = [_mask(one["segmentation"], self.size) for one in self.annotations]
+            labels = [one.get(OURS, {}).get("label") for one in self.annotations]
+            return stacked(masks, labels, size=self.size)
+        except _NONSENSE as error:
+            raise _does_not_fit(self.path, self.file_name) from error
 
 
 def write(
@@ -111,12 +130,10 @@ def document_of(
 def read(path: Path) -> Iterator[CocoImage]:
     """Yield the images that have outlines, in the order of the file.
 
-    Where outlines overlap, the earlier one keeps the pixels.
-
     Raises
     ------
     ImageFormatError
-        If the file is no COCO file, or one of its outlines makes no sense.
+        If the file is no COCO file, or an image in it has no sensible size.
     MissingPackageError
         If pycocotools is not installed.
     """
@@ -195,23 +212,22 @@ def _annotations(
 def _read_image(
     path: Path, image: dict[str, Any], annotations: list[dict[str, Any]]
 ) -> CocoImage:
-    name = str(image.get("file_name", ""))
     try:
+        name = str(image.get("file_name", "")).replace("\\", "/").rpartition("/")[2]
         size = (int(image["height"]), int(image["width"]))
-        if not 0 < size[0] * size[1] <= MAX_PIXELS:
+        if min(size) < 1 or size[0] * size[1] > MAX_PIXELS:
             raise ValueError(size)
-        masks = [_mask(annotation["segmentation"], size) for annotation in annotations]
-        labels = [one.get(OURS, {}).get("label") for one in annotations]
-        return CocoImage(
-            name.replace("\\", "/").rpartition("/")[2],
-            str(image.get(OURS, {}).get("id", "")),
-            stacked(masks, labels, size=size),
-        )
-    except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
-        raise ImageFormatError(
-            f"{path} has an outline on {name or 'an image without a name'} that does"
-            " not fit the image; export it once more."
-        ) from error
+        own_id = str(image.get(OURS, {}).get("id", ""))
+        return CocoImage(name, own_id, path, size, annotations)
+    except _NONSENSE as error:
+        raise _does_not_fit(path, "an image") from error
+
+
+def _does_not_fit(path: Path, name: str) -> ImageFormatError:
+    return ImageFormatError(
+        f"{path} has an outline on {name or 'an image without a name'} that does not"
+        " fit the image; export it once more."
+    )
 
 
 def _mask(segmentation: Any, size: tuple[int, int]) -> NDArray[np.bool_]:

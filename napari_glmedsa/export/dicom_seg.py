@@ -1,9 +1,7 @@
 """DICOM Segmentation objects: one file of masks per photograph."""
 
 import hashlib
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,56 +10,23 @@ from numpy.typing import NDArray
 
 from napari_glmedsa import __version__
 from napari_glmedsa.calibration import read_calibration
-from napari_glmedsa.dicom import (
-    LABEL_MAP_SEGMENTATION,
-    SEGMENTATION,
-    opened,
-)
 from napari_glmedsa.errors import ImageFormatError
+from napari_glmedsa.export.dicom_seg_reader import TRACKING
 from napari_glmedsa.export.dicom_source import (
     MANUFACTURER,
     DicomSources,
     read_source,
     secondary_capture,
 )
-from napari_glmedsa.export.objects import stacked
 from napari_glmedsa.export.place import whole_folder
 from napari_glmedsa.export.subject import Step, Subject, Written, silent, subjects
 from napari_glmedsa.extras import require
 from napari_glmedsa.pairs import MASK_ENDING
-from napari_glmedsa.pixels import MAX_PIXELS
 from napari_glmedsa.project import AnnotationProject, Provenance
 from napari_glmedsa.project.annotations import present_labels
 
 if TYPE_CHECKING:
     from pydicom import Dataset
-
-# Nothing else is read: who the patient is stays in the file.
-_TAGS: list[Any] = [
-    *("SOPClassUID", "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel"),
-    *("PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit"),
-    *("PixelRepresentation", "PixelData", "SegmentationType", "SegmentSequence"),
-    *("MaximumFractionalValue", "SharedFunctionalGroupsSequence"),
-    "PerFrameFunctionalGroupsSequence",
-]
-_TRACKING = "object {}"
-_OBJECT = re.compile(r"object (\d{1,5})")
-
-
-@dataclass(frozen=True, eq=False)
-class Segmentation:
-    """What a DICOM SEG file says.
-
-    Attributes
-    ----------
-    label_map : ndarray of uint16, shape (H, W)
-        0 is skin.
-    source_uid : str
-        SOP Instance UID of the photograph, empty if the file does not name it.
-    """
-
-    label_map: NDArray[np.uint16]
-    source_uid: str
 
 
 def write(
@@ -186,59 +151,6 @@ def segmentation(
     return masks
 
 
-def read(path: Path) -> Segmentation:
-    """Read the masks of one photograph; nothing about the patient is read.
-
-    Where segments overlap, the one with the smaller number keeps the pixels. Fractions
-    count from one half.
-
-    Raises
-    ------
-    ImageFormatError
-        If the file is damaged, no DICOM SEG, or about several photographs.
-    MissingPackageError
-        If pydicom is not installed.
-    """
-    with opened(path, tags=_TAGS) as dataset:
-        kind = str(dataset.get("SOPClassUID", ""))
-        if kind not in {SEGMENTATION, LABEL_MAP_SEGMENTATION}:
-            raise ImageFormatError(
-                f"{path} is no DICOM SEG (masks), but another kind of DICOM file;"
-                " choose the file with the masks."
-            )
-        size = int(dataset.Rows), int(dataset.Columns)
-        n_frames = int(dataset.get("NumberOfFrames") or 1)
-        if size[0] * size[1] > MAX_PIXELS:
-            raise ImageFormatError(
-                f"{path} has more than {MAX_PIXELS // 1_000_000} megapixels; crop or"
-                " reduce it first."
-            )
-        frames = dataset.pixel_array.reshape(n_frames, *size)
-        groups = dataset.PerFrameFunctionalGroupsSequence
-        sources = {_source_of(group) for group in groups} - {""}
-        if kind == SEGMENTATION:
-            numbers = [int(_segment_of(group, dataset)) for group in groups]
-        else:
-            numbers = sorted(set(np.unique(frames[0]).tolist()) - {0})
-        if len(sources) > 1 or len(set(numbers)) != len(numbers):
-            raise ImageFormatError(
-                f"{path} is about several photographs; save the masks of each as a file"
-                " of its own."
-            )
-        if kind == SEGMENTATION:
-            masks = [_is_inside(frame, dataset) for frame in frames]
-        else:
-            masks = [frames[0] == number for number in numbers]
-        order = sorted(range(len(numbers)), key=lambda index: numbers[index])
-        named = _labels(dataset)
-        label_map = stacked(
-            [masks[index] for index in order],
-            [named.get(numbers[index]) for index in order],
-            size=size,
-        )
-    return Segmentation(label_map, next(iter(sources), ""))
-
-
 def _derived(project: AnnotationProject, subject: Subject) -> "Dataset":
     calibration = read_calibration(project.root, subject.id)
     return secondary_capture(
@@ -268,37 +180,8 @@ def _description(number: int, label: int, provenance: Provenance) -> Any:
         algorithm_type="MANUAL" if algorithm is None else "SEMIAUTOMATIC",
         algorithm_identification=algorithm,
         tracking_uid=generate_uid(),
-        tracking_id=_TRACKING.format(label),
+        tracking_id=TRACKING.format(label),
     )
-
-
-def _labels(dataset: "Dataset") -> dict[int, int]:
-    """Return the objects' labels by segment number, as `write` notes them."""
-    labels = {}
-    for segment in dataset.get("SegmentSequence") or ():
-        noted = _OBJECT.fullmatch(str(segment.get("TrackingID", "")))
-        if noted:
-            labels[int(segment.SegmentNumber)] = int(noted[1])
-    return labels
-
-
-def _segment_of(group: "Dataset", dataset: "Dataset") -> Any:
-    shared = (dataset.get("SharedFunctionalGroupsSequence") or [group])[0]
-    where = group if "SegmentIdentificationSequence" in group else shared
-    return where.SegmentIdentificationSequence[0].ReferencedSegmentNumber
-
-
-def _source_of(group: "Dataset") -> str:
-    for derivation in group.get("DerivationImageSequence") or ():
-        for source in derivation.get("SourceImageSequence") or ():
-            return str(source.ReferencedSOPInstanceUID)
-    return ""
-
-
-def _is_inside(frame: NDArray[Any], dataset: "Dataset") -> NDArray[np.bool_]:
-    if dataset.get("SegmentationType") != "FRACTIONAL":
-        return np.asarray(frame > 0)
-    return np.asarray(2 * frame.astype(int) >= int(dataset.MaximumFractionalValue))
 
 
 def _remark(n_made: int, n_images: int) -> str:

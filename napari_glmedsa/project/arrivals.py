@@ -1,14 +1,26 @@
 """Image files that come into a project, with finished masks or without."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from napari_glmedsa.errors import GLMedSAError, OutputError, ProjectError
+from napari_glmedsa.calibration import (
+    Calibration,
+    keep_calibration,
+    read_calibration,
+)
+from napari_glmedsa.dicom import is_dicom, pixel_spacing
+from napari_glmedsa.errors import (
+    GLMedSAError,
+    MeasurementError,
+    OutputError,
+    ProjectError,
+)
 from napari_glmedsa.images import read_image
 from napari_glmedsa.pairs import read_pair
 from napari_glmedsa.project.group_table import GroupTable
@@ -16,6 +28,9 @@ from napari_glmedsa.project.photographs import image_id
 from napari_glmedsa.project.project import AnnotationProject
 from napari_glmedsa.project.splits import Split
 from napari_glmedsa.provenance import Provenance
+
+ReadPair = Callable[[Path, Path], tuple[NDArray[np.uint8], NDArray[Any]]]
+"""Reads a photograph, (H, W, 3), and its mask or label map, (H, W)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +69,7 @@ def add_photographs(
     for file in files:
         try:
             image = project.add_image(read_image(file), source=file.name)
+            _keep_scale(project, image, file)
         except OutputError:
             raise
         except GLMedSAError as error:
@@ -68,6 +84,7 @@ def import_pairs(
     *,
     groups: GroupTable | None = None,
     split: Split | None = None,
+    read: ReadPair = read_pair,
 ) -> Iterator[Arrival]:
     """Copy photographs and their finished masks into a project; yield one by one.
 
@@ -84,6 +101,9 @@ def import_pairs(
         Which of them must stay in one split.
     split
         Where to put them all; by default the project decides.
+    read
+        Reads a pair; what it raises refuses it. The numbers of a label map are kept, a
+        mask of bool is one object.
 
     Raises
     ------
@@ -94,7 +114,10 @@ def import_pairs(
     for files in pairs:
         group = groups.group_of(files[0])
         try:
-            yield _import_pair(project, files, sources, group=group, split=split)
+            pixels = read(*files)
+            yield _import_pair(
+                project, files, pixels, sources, group=group, split=split
+            )
         except OutputError:
             raise
         except GLMedSAError as error:
@@ -126,13 +149,13 @@ def _there(number: int) -> str:
 def _import_pair(
     project: AnnotationProject,
     files: tuple[Path, Path],
+    pixels: tuple[NDArray[np.uint8], NDArray[Any]],
     sources: dict[str, Path],
     *,
     group: str | None,
     split: Split | None,
 ) -> Arrival:
-    photograph, mask_file = files
-    image, mask = read_pair(photograph, mask_file)
+    (photograph, mask_file), (image, mask) = files, pixels
     if not mask.any():
         raise ProjectError(
             f"{mask_file} is empty, so there is nothing to learn from it; outline the"
@@ -146,12 +169,32 @@ def _import_pair(
             " them."
         )
     known = project.is_annotated(own_id)
-    if known and not np.array_equal(project.mask(own_id), mask):
+    if known and not np.array_equal(_like(mask, project, own_id), mask):
         raise ProjectError(
             f"{photograph} is in the project already, with another mask; the mask there"
             " was kept."
         )
     project.add_image(image, source=photograph.name, group=group, split=split)
+    _keep_scale(project, own_id, photograph)
     if not known:
-        project.save_annotation(own_id, mask, [Provenance(origin="import")])
+        objects = [Provenance(origin="import")] * int(mask.max())
+        project.save_annotation(own_id, mask, objects)
     return Arrival(photograph, "there" if known else "new", own_id)
+
+
+def _like(mask: NDArray[Any], project: AnnotationProject, image: str) -> NDArray[Any]:
+    """Return what the project has, as a mask or as a label map."""
+    is_mask = mask.dtype == np.bool_
+    return project.mask(image) if is_mask else project.label_map(image)
+
+
+def _keep_scale(project: AnnotationProject, image: str, file: Path) -> None:
+    """Keep what a DICOM photograph says of its pixels, unless a scale is known."""
+    if not is_dicom(file) or read_calibration(project.root, image) is not None:
+        return
+    if spacing := pixel_spacing(file):
+        try:
+            scale = Calibration.from_spacing(spacing, "dicom")
+        except MeasurementError:  # oblong pixels, or no length on skin
+            return
+        keep_calibration(project.root, image, scale)
