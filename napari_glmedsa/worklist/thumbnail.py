@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from napari_glmedsa.errors import ImageFormatError
+from napari_glmedsa.dicom import is_dicom, read_dicom
+from napari_glmedsa.errors import ImageFormatError, MissingPackageError
 from napari_glmedsa.images import MAX_PIXELS
 from napari_glmedsa.project.annotations import DECODE_ERRORS
 
@@ -21,7 +22,7 @@ def read_thumbnail(path: Path, side: int) -> NDArray[np.uint8]:
     """Return a photograph with at most `side` pixels along its longer side.
 
     It is only to be recognised: a photograph of more than 8 bits is stretched between
-    its darkest and its brightest pixel.
+    its darkest and its brightest pixel. DICOM is decoded whole.
 
     Parameters
     ----------
@@ -40,6 +41,8 @@ def read_thumbnail(path: Path, side: int) -> NDArray[np.uint8]:
     ImageFormatError
         If it cannot be made small.
     """
+    if is_dicom(path):
+        return _of_dicom(path, side)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about sizes that are fine here
@@ -53,9 +56,22 @@ def read_thumbnail(path: Path, side: int) -> NDArray[np.uint8]:
                     return _stretched(np.asarray(small, dtype=np.float64))
                 return np.array(small.convert("RGB"))
     except (*DECODE_ERRORS, TypeError, LookupError, ArithmeticError) as error:
-        raise ImageFormatError(
-            f"{path} has no thumbnail; open it to see what is wrong with it."
-        ) from error
+        raise _has_none(path) from error
+
+
+def _of_dicom(path: Path, side: int) -> NDArray[np.uint8]:
+    try:
+        small = Image.fromarray(read_dicom(path))
+    except (ImageFormatError, MissingPackageError) as error:
+        raise _has_none(path) from error
+    small.thumbnail((side, side), reducing_gap=2.0)
+    return np.array(small)
+
+
+def _has_none(path: Path) -> ImageFormatError:
+    return ImageFormatError(
+        f"{path} has no thumbnail; open it to see what is wrong with it."
+    )
 
 
 def _stretched(values: NDArray[Any]) -> NDArray[np.uint8]:

@@ -87,8 +87,8 @@ class Worklist:
         files, _ = find_photographs(folder)
         if not files:
             raise ProjectError(
-                f"There is no photograph in {folder}; choose a folder with PNG, JPEG or"
-                " TIFF files, or a project."
+                f"There is no photograph in {folder}; choose a folder with PNG, JPEG,"
+                " TIFF or DICOM files, or a project."
             )
         project, remark = _project_of(folder, spare)
         worklist = cls(project, photographs=folder)

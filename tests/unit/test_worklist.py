@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dicoms import CT, write_dicom
 from PIL import Image
 
 from napari_glmedsa.errors import (
@@ -396,3 +397,32 @@ def test_what_is_no_image_has_no_thumbnail(tmp_path, content):
         read_thumbnail(tmp_path / "x.jpg", 50)
     with pytest.raises(ImageFormatError):
         read_thumbnail(tmp_path / "gone.jpg", 50)
+
+
+def test_dicom_photographs_are_listed_read_and_shown_small(folder, opened):
+    """Masks are not, and what is no photograph is told only when it is opened."""
+    pixels = draw_lesion(seed=7, size=(48, 64)).image
+    write_dicom(folder / "scope.dcm", pixels)
+    write_dicom(folder / "scope_segmentation.dcm", pixels)
+    write_dicom(folder / "scan.DCM", pixels, SOPClassUID=CT)
+    listed = {entry.name: entry for entry in opened.entries()}
+    assert {"scope.dcm", "scan.DCM", "mole2.png"} <= set(listed)
+    assert "scope_segmentation.dcm" not in listed
+    entry = listed["scope.dcm"]
+    assert np.array_equal(opened.read(entry), pixels)
+    assert opened.identify(entry, pixels).image_id == image_id(pixels)
+    assert read_thumbnail(entry.path, 32).shape == (24, 32, 3)
+    with pytest.raises(ImageFormatError, match="no photograph"):
+        opened.read(listed["scan.DCM"])
+    with pytest.raises(ImageFormatError, match="has no thumbnail"):
+        read_thumbnail(listed["scan.DCM"].path, 32)
+
+
+def test_a_list_with_dicom_can_be_looked_at_without_pydicom(
+    folder, opened, monkeypatch
+):
+    write_dicom(folder / "scope.dcm", draw_lesion(size=(48, 64)).image)
+    monkeypatch.setattr("napari_glmedsa.extras.find_spec", lambda name: None)
+    assert len(opened.entries()) == 4
+    with pytest.raises(ImageFormatError, match="has no thumbnail"):
+        read_thumbnail(folder / "scope.dcm", 32)
