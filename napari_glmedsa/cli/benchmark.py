@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.progress import Progress, TaskID
 
-from napari_glmedsa.cli.inputs import DeviceOption
-from napari_glmedsa.cli.terminal import progress_bar, remark
+from napari_glmedsa.cli.inputs import (
+    DeviceOption,
+    ModelOption,
+    load_predictor,
+    model_spec,
+)
+from napari_glmedsa.cli.terminal import progress_bar, remark, telling
 from napari_glmedsa.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -124,6 +129,45 @@ def table1(
             },
         )
     typer.echo(output / "table.md")
+
+
+@benchmark.command(no_args_is_help=True)
+def fairness(
+    *,
+    data: Annotated[
+        Path,
+        typer.Option(
+            metavar="INDEX",
+            help="CSV with the columns id, image, mask, protocol; or its folder.",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option(metavar="DIR", help="Tables and the worst cases go here.")
+    ],
+    test: Annotated[
+        str, typer.Option(help="Protocols to measure on.")
+    ] = "isic2016_test",
+    clicks: Annotated[int, typer.Option(min=1, metavar="N")] = 1,
+    seed: Annotated[int, typer.Option(min=0, metavar="N")] = 0,
+    model: ModelOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Measure a model by lesion size, contrast, skin and artefacts; show its worst."""
+    from napari_glmedsa.benchmark.fairness import judge, write_fairness
+    from napari_glmedsa.benchmark.index import DataIndex
+
+    rows = DataIndex.read(data).of(_names(test))
+    spec = model_spec(model)
+    predictor = load_predictor(spec, device, "fp32")
+    with telling(len(rows), "measuring") as teller:
+        judged = judge(predictor, rows, clicks=clicks, seed=seed, on_image=teller.step)
+    write_fairness(
+        output,
+        judged,
+        command=shlex.join(["glmedsa", *sys.argv[1:]]),
+        facts={"model": str(spec), "photographs": test, "clicks": clicks},
+    )
+    typer.echo(output / "groups.md")
 
 
 def _expanded(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,0 +1,219 @@
+"""For whom a model works: scores by group, failures, and the worst cases to look at."""
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from napari_glmedsa.benchmark.index import IndexRow
+from napari_glmedsa.benchmark.traits import Traits
+from napari_glmedsa.evaluation import Case, replay_clicks
+from napari_glmedsa.files import atomic_write, write_json
+from napari_glmedsa.inference import Predictor
+from napari_glmedsa.metrics import JACCARD_THRESHOLD, overlap
+from napari_glmedsa.overlay import draw_outlines
+from napari_glmedsa.training.gate import paired_bootstrap
+
+TRUTH, ANSWER = "#ffffff", "#00e5ff"
+_COLUMNS, _TILE, _CAPTION = 5, 220, 18
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedImage:
+    """One photograph after its last click.
+
+    Parameters
+    ----------
+    row
+        Where it is.
+    dice, iou
+        Of the answer.
+    traits
+        What it is like.
+    tile
+        The photograph with truth and answer, small.
+    """
+
+    row: IndexRow
+    dice: float
+    iou: float
+    traits: Traits
+    tile: NDArray[np.uint8]
+
+    @property
+    def fails(self) -> bool:
+        """Whether the outline counts for nothing (IoU below 0.65)."""
+        return self.iou < JACCARD_THRESHOLD
+
+
+@dataclass(frozen=True, slots=True)
+class GroupScore:
+    """A group's figures: n photographs, mean Dice with interval, share of failures."""
+
+    grouping: str
+    group: str
+    n: int
+    dice: float
+    interval: tuple[float, float]
+    failures: float
+
+
+def judge(
+    predictor: Predictor,
+    rows: Sequence[IndexRow],
+    *,
+    clicks: int = 1,
+    seed: int = 0,
+    on_image: Callable[[], None] | None = None,
+) -> list[JudgedImage]:
+    """Click on every photograph and keep what is needed to compare groups."""
+    judged = []
+    for row in rows:
+        case = row.case()
+        *_, answer = replay_clicks(predictor, case, n_clicks=clicks, seed=seed)
+        both, either = overlap(answer.mask, case.mask)
+        jaccard = both / either if either else 1.0
+        judged.append(
+            JudgedImage(
+                row,
+                dice=2 * jaccard / (1 + jaccard),
+                iou=jaccard,
+                traits=Traits.of(case),
+                tile=_tile(case, answer.mask, answer.prompts.point_coords),
+            )
+        )
+        if on_image is not None:
+            on_image()
+    return judged
+
+
+def by_group(judged: Sequence[JudgedImage]) -> list[GroupScore]:
+    """Return every group's figures, the groups of a grouping one after the other."""
+    scores = [_score("all", "all", judged)]
+    for grouping in judged[0].traits.groups if judged else ():
+        groups: dict[str, list[JudgedImage]] = {}
+        for image in judged:
+            groups.setdefault(image.traits.groups[grouping], []).append(image)
+        scores += [
+            _score(grouping, name, groups[name])
+            for name in sorted(groups, key=lambda name: -len(groups[name]))
+        ]
+    return scores
+
+
+def write_fairness(
+    folder: Path,
+    judged: Sequence[JudgedImage],
+    *,
+    command: str,
+    facts: Mapping[str, Any],
+    worst: int = 20,
+) -> None:
+    """Write ``groups.md``, ``groups.json``, ``images.csv`` and ``worst.png``.
+
+    Parameters
+    ----------
+    folder
+        Made if it is not there.
+    judged
+        As from `judge`.
+    command, facts
+        How the figures were made, for a reader.
+    worst
+        How many of the worst cases the contact sheet shows.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    scores = by_group(judged)
+    with atomic_write(folder / "groups.md") as partial:
+        partial.write_text(_markdown(scores, command, facts), encoding="utf-8")
+    write_json(
+        folder / "groups.json",
+        {
+            "command": command,
+            "facts": dict(facts),
+            "groups": [asdict(score) for score in scores],
+        },
+    )
+    with (
+        atomic_write(folder / "images.csv") as partial,
+        partial.open("w", newline="", encoding="utf-8") as stream,
+    ):
+        writer = csv.writer(stream)
+        writer.writerow(["id", "dice", "iou", *judged[0].traits.groups])
+        for image in judged:
+            figures = (f"{image.dice:.4f}", f"{image.iou:.4f}")
+            writer.writerow([image.row.id, *figures, *image.traits.groups.values()])
+    with atomic_write(folder / "worst.png") as partial:
+        contact_sheet(judged, worst).save(partial, format="PNG")
+
+
+def contact_sheet(judged: Sequence[JudgedImage], n: int) -> Image.Image:
+    """Draw the worst cases: truth white, answer cyan, clicks blue, Dice below."""
+    chosen = sorted(judged, key=lambda image: image.dice)[:n]
+    rows = -(-len(chosen) // _COLUMNS)
+    sheet = Image.new("RGB", (_COLUMNS * _TILE, rows * (_TILE + _CAPTION)), "#202020")
+    draw = ImageDraw.Draw(sheet)
+    for index, image in enumerate(chosen):
+        top, left = divmod(index, _COLUMNS)
+        x, y = left * _TILE, top * (_TILE + _CAPTION)
+        tile = Image.fromarray(image.tile)
+        sheet.paste(tile, (x + (_TILE - tile.width) // 2, y))
+        caption = f"{image.row.id}  Dice {image.dice:.2f}"
+        draw.text((x + 4, y + _TILE + 2), caption, fill="#e0e0e0")
+    return sheet
+
+
+def _score(grouping: str, group: str, images: Sequence[JudgedImage]) -> GroupScore:
+    dice = np.array([image.dice for image in images])
+    return GroupScore(
+        grouping,
+        group,
+        len(images),
+        float(dice.mean()),
+        paired_bootstrap(dice),
+        float(np.mean([image.fails for image in images])),
+    )
+
+
+def _markdown(
+    scores: Sequence[GroupScore], command: str, facts: Mapping[str, Any]
+) -> str:
+    lines = ["Made by", "", "```", command, "```", ""]
+    lines += [f"- {key}: {value}" for key, value in facts.items()]
+    lines += ["", "| grouping | group | n | Dice | 95 % | failures (IoU < 0.65) |"]
+    lines += ["| --- | --- | --- | --- | --- | --- |"]
+    for score in scores:
+        low, high = (100 * end for end in score.interval)
+        cells = (
+            score.grouping,
+            score.group,
+            str(score.n),
+            f"{100 * score.dice:.1f}",
+            f"{low:.1f} to {high:.1f}",
+            f"{100 * score.failures:.1f} %",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _tile(
+    case: Case, mask: NDArray[np.bool_], point_coords: NDArray[np.float64]
+) -> NDArray[np.uint8]:
+    height, width = case.mask.shape
+    scale = _TILE / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    outlines = [
+        (np.asarray(Image.fromarray(one).resize(size)), colour)
+        for one, colour in ((case.mask, TRUTH), (mask, ANSWER))
+    ]
+    small = np.asarray(Image.fromarray(case.image).resize(size))
+    picture = draw_outlines(small, outlines, width=1.5)
+    draw = ImageDraw.Draw(picture)
+    for x, y in (point_coords + 0.5) * scale:
+        draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill="#0072ff", outline="#ffffff")
+    return np.asarray(picture)

@@ -1,0 +1,128 @@
+"""What a photograph is like: lesion size, contrast, skin, dark corners, hair."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.color import rgb2gray
+from skimage.morphology import black_tophat, disk
+from skimage.transform import resize
+
+from napari_glmedsa.evaluation import Case
+from napari_glmedsa.measurement.colour import measure_colour
+
+_SIDE = 256  # pixels of the picture in which corners and hair are looked for
+_CORNER = 0.06  # of a side
+_DARK = 0.15  # of white
+_HAIR_CONTRAST, _HAIR_SHARE = 0.08, 0.02  # of white; of the picture
+
+ITA_BINS = ((55, "very light"), (41, "light"), (28, "intermediate"), (10, "tan"))
+"""Lower ends in degrees (Chardin's classes); below them brown and dark together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """One photograph's place in every grouping.
+
+    Parameters
+    ----------
+    share
+        Of the picture that the lesion fills.
+    contrast
+        CIE 1976 Delta E between the lesion's mean and the surrounding skin, or None.
+    ita
+        Individual typology angle of that skin in degrees, or None. Pixels of an
+        uncalibrated camera give a rough one: a bin is not a Fitzpatrick type.
+    has_dark_corners, has_hair
+        Whether the picture's corners are black, and thin dark lines cross it.
+    """
+
+    share: float
+    contrast: float | None
+    ita: float | None
+    has_dark_corners: bool
+    has_hair: bool
+
+    @classmethod
+    def of(cls, case: Case) -> "Traits":
+        """Look at a photograph and its true mask, which must not be empty."""
+        colour = measure_colour(
+            case.image, case.mask.astype(np.uint8), 1, _box(case.mask)
+        )
+        grey = resize(rgb2gray(case.image), _size(case.mask.shape), anti_aliasing=True)
+        return cls(
+            share=float(case.mask.mean()),
+            contrast=colour.contrast,
+            ita=None if colour.skin is None else _typology_angle(colour.skin),
+            has_dark_corners=_has_dark_corners(grey),
+            has_hair=_has_hair(grey),
+        )
+
+    @property
+    def groups(self) -> Mapping[str, str]:
+        """The name of the group in every grouping."""
+        return MappingProxyType(
+            {
+                "lesion size": _size_group(self.share),
+                "contrast": _contrast_group(self.contrast),
+                "skin (ITA)": _skin_group(self.ita),
+                "dark corners": "yes" if self.has_dark_corners else "no",
+                "hair": "yes" if self.has_hair else "no",
+            }
+        )
+
+
+def _size_group(share: float) -> str:
+    for end, name in ((0.05, "below 5 %"), (0.2, "5 to 20 %"), (0.5, "20 to 50 %")):
+        if share < end:
+            return name
+    return "50 % and more"
+
+
+def _contrast_group(contrast: float | None) -> str:
+    if contrast is None:
+        return "unknown"
+    for end, name in ((15, "below 15"), (30, "15 to 30")):
+        if contrast < end:
+            return name
+    return "30 and more"
+
+
+def _skin_group(ita: float | None) -> str:
+    if ita is None:
+        return "unknown"
+    return next((name for end, name in ITA_BINS if ita > end), "brown or dark")
+
+
+def _typology_angle(skin: tuple[float, float, float]) -> float:
+    lightness, _, yellow = skin
+    return math.degrees(math.atan2(lightness - 50, yellow))
+
+
+def _has_dark_corners(grey: NDArray[np.float64]) -> bool:
+    rows, columns = (max(1, round(_CORNER * side)) for side in grey.shape)
+    corners = [
+        grey[vertical, horizontal].mean()
+        for vertical in (slice(rows), slice(-rows, None))
+        for horizontal in (slice(columns), slice(-columns, None))
+    ]
+    return bool(np.sum(np.array(corners) < _DARK) >= 2)
+
+
+def _has_hair(grey: NDArray[np.float64]) -> bool:
+    thin_and_dark = black_tophat(grey, disk(3)) > _HAIR_CONTRAST
+    return bool(thin_and_dark.mean() > _HAIR_SHARE)
+
+
+def _size(shape: tuple[int, ...]) -> tuple[int, int]:
+    scale = _SIDE / max(shape)
+    height, width = (max(1, round(side * scale)) for side in shape)
+    return height, width
+
+
+def _box(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
