@@ -84,7 +84,7 @@ def import_pairs(
     *,
     groups: GroupTable | None = None,
     split: Split | None = None,
-    read: ReadPair = read_pair,
+    read: ReadPair | None = None,
 ) -> Iterator[Arrival]:
     """Copy photographs and their finished masks into a project; yield one by one.
 
@@ -102,8 +102,8 @@ def import_pairs(
     split
         Where to put them all; by default the project decides.
     read
-        Reads a pair; what it raises refuses it. The numbers of a label map are kept, a
-        mask of bool is one object.
+        Reads a pair (default `read_pair`); what it raises refuses it. The numbers of a
+        label map are kept, a mask of bool is one object.
 
     Raises
     ------
@@ -111,6 +111,7 @@ def import_pairs(
         If the project cannot be written to, as the next one could not either.
     """
     groups, sources = groups or GroupTable(), dict[str, Path]()
+    read = read or read_pair
     for files in pairs:
         group = groups.group_of(files[0])
         try:

@@ -1,10 +1,11 @@
-"""The dialog of one project: its images, what is wrong with them, and new ones."""
+"""The dialog of one project: its images, what is wrong with them, in and out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
@@ -33,6 +34,9 @@ from napari_glmedsa.ui.project_work import (
     take_in,
 )
 
+if TYPE_CHECKING:
+    from napari_glmedsa.ui.export_dialog import ExportDialog
+
 SIZE = (620, 560)
 _REPORT_LINES = 6
 _WORK, _LOOK = "work", "look"
@@ -57,6 +61,7 @@ class ProjectDialog(QDialog):
         super().__init__(parent)
         self._root: Path | None = None
         self._busy = False
+        self._export: ExportDialog | None = None
         self._main_thread = MainThread(self)
         self._jobs = JobQueue((_WORK,))
         self._looks = JobQueue((_LOOK,))  # an import takes long, a look must not
@@ -66,6 +71,7 @@ class ProjectDialog(QDialog):
         self.report = QPlainTextEdit()
         self.progress = QProgressBar()
         self.import_button = QPushButton("Import…")
+        self.export_button = QPushButton("Export…")
         self.check_button = QPushButton("Check")
         self.stop_button = QPushButton("Stop")
         self.close_button = QPushButton("Close")
@@ -76,6 +82,11 @@ class ProjectDialog(QDialog):
     def root(self) -> Path | None:
         """Folder of the project that is shown."""
         return self._root
+
+    @property
+    def export(self) -> ExportDialog | None:
+        """The dialog that exports it, once it was opened."""
+        return self._export
 
     def present(self, root: Path) -> None:
         """Show a project without halting the viewer, unless another is being filled."""
@@ -104,6 +115,8 @@ class ProjectDialog(QDialog):
         """Call off what is being done, and take on nothing more."""
         self._jobs.close()
         self._looks.close()
+        if self._export is not None:
+            self._export.close_down()
 
     # What is being done
 
@@ -116,6 +129,19 @@ class ProjectDialog(QDialog):
     def _on_import_wanted(self, request: ImportRequest) -> None:
         if self._root is not None:
             self._begin("Taking files in…", partial(take_in, self._root, request))
+
+    def _on_export_pressed(self) -> None:
+        if self._root is None:
+            return
+        from napari_glmedsa.ui.export_dialog import ExportDialog  # takes its time
+
+        if self._export is None or self._export.project_folder != self._root:
+            if self._export is not None:
+                self._export.close_down()
+                self._export.deleteLater()
+            self._export = ExportDialog(self._root, self)
+        self._export.show()
+        self._export.raise_()
 
     def _on_stop_pressed(self) -> None:
         self._jobs.cancel(_WORK)
@@ -196,6 +222,7 @@ class ProjectDialog(QDialog):
         buttons = QHBoxLayout()
         for button in (
             self.import_button,
+            self.export_button,
             self.check_button,
             self.stop_button,
             self.close_button,
@@ -212,6 +239,7 @@ class ProjectDialog(QDialog):
 
     def _connect(self) -> None:
         self.import_button.toggled.connect(self.form.setVisible)
+        self.export_button.clicked.connect(self._on_export_pressed)
         self.check_button.clicked.connect(self._on_check_pressed)
         self.stop_button.clicked.connect(self._on_stop_pressed)
         self.close_button.clicked.connect(self.close)
