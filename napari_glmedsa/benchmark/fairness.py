@@ -114,7 +114,7 @@ def write_fairness(
     facts: Mapping[str, Any],
     worst: int = 20,
 ) -> None:
-    """Write ``groups.md``, ``groups.json``, ``images.csv`` and ``worst.png``.
+    """Write ``groups.md``, ``groups.json``, ``images.csv`` and ``worst.jpg``.
 
     Parameters
     ----------
@@ -148,8 +148,8 @@ def write_fairness(
         for image in judged:
             figures = (f"{image.dice:.4f}", f"{image.iou:.4f}")
             writer.writerow([image.row.id, *figures, *image.traits.groups.values()])
-    with atomic_write(folder / "worst.png") as partial:
-        contact_sheet(judged, worst).save(partial, format="PNG")
+    with atomic_write(folder / "worst.jpg") as partial:
+        contact_sheet(judged, worst).save(partial, format="JPEG", quality=88)
 
 
 def contact_sheet(judged: Sequence[JudgedImage], n: int) -> Image.Image:

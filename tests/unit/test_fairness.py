@@ -109,5 +109,5 @@ def test_the_command_writes_groups_images_and_the_worst_cases(
     assert document["groups"][0]["n"] == 4
     assert document["facts"]["model"] == "sam_tiny"
     assert len((out / "images.csv").read_text().splitlines()) == 5
-    with Image.open(out / "worst.png") as sheet:
+    with Image.open(out / "worst.jpg") as sheet:
         assert sheet.size[0] > 0
