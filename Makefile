@@ -56,6 +56,7 @@ screenshots: $(INSTALLED)
 	$(ON_SCREEN) $(BIN)/python docs/screenshots.py
 	$(ON_SCREEN) $(BIN)/python docs/finetune_screenshots.py
 	$(ON_SCREEN) $(BIN)/python docs/worklist_screenshots.py
+	$(ON_SCREEN) $(BIN)/python docs/export_screenshots.py
 
 $(INSTALLED): setup.cfg pyproject.toml
 	@PYTHON="$(PYTHON)" $(BOOTSTRAP) venv $(VENV) ".[$(EXTRAS)]"
