@@ -60,7 +60,8 @@ def export(
 ) -> None:
     """Write the accepted masks of a project, whole or not at all.
 
-    An existing output is only replaced with --overwrite, and only if it is an export.
+    An existing output is only replaced with --overwrite, and a folder only if a former
+    export is all that it holds.
     """
     given = {"pieces": pieces, "outline": outline, "sources": sources}
     for option, value in given.items():
@@ -68,7 +69,7 @@ def export(
             raise typer.BadParameter(
                 f"--{option} belongs to --format {_BELONG_TO[option]}; leave it out."
             )
-    from napari_glmedsa.export import FORMATS, Request
+    from napari_glmedsa.export import FORMATS, Request, check_place
     from napari_glmedsa.export import export as export_project
     from napari_glmedsa.project import AnnotationProject
 
@@ -82,6 +83,7 @@ def export(
         outline=outline or "rle",
         sources=sources,
     )
+    check_place(request)  # before there is a bar on the screen
     with telling(len(project.annotated(split)), "Exporting") as teller:
 
         def step(done: int, _: int) -> None:

@@ -19,7 +19,6 @@ from napari_glmedsa.pairs import (
     check_sizes,
     images_in,
     pair_by_stem,
-    read_pair,
 )
 from napari_glmedsa.project.arrivals import ReadPair
 
@@ -35,14 +34,15 @@ class Incoming:
     ----------
     pairs : sequence of (Path, Path)
         Photograph and file of its mask.
-    read : callable
-        Reads such a pair, for `napari_glmedsa.project.arrivals.import_pairs`.
+    read : callable or None
+        Reads such a pair, for `napari_glmedsa.project.arrivals.import_pairs`; None is
+        its own way.
     remarks : sequence of str
         A sentence each about what is left out.
     """
 
     pairs: Sequence[tuple[Path, Path]]
-    read: ReadPair
+    read: ReadPair | None
     remarks: Sequence[str] = ()
 
 
@@ -70,7 +70,7 @@ def incoming(format_name: IncomingFormat, images: Path, masks: Path) -> Incoming
     match format_name:
         case "isic-png":
             pairing = pair_by_stem(images, masks)
-            return Incoming(pairing.pairs, read_pair, tuple(pairing.remarks()))
+            return Incoming(pairing.pairs, None, tuple(pairing.remarks()))
         case "label-map" | "tiff":
             pairing = pair_by_stem(images, masks)
             return Incoming(pairing.pairs, _read_label_map, tuple(pairing.remarks()))

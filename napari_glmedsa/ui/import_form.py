@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
@@ -20,11 +21,20 @@ from napari_glmedsa.project import SPLITS
 from napari_glmedsa.ui.project_table import PART_WORDS
 from napari_glmedsa.ui.project_work import ImportRequest
 
+if TYPE_CHECKING:
+    from napari_glmedsa.export.incoming import IncomingFormat
+
 _BUTTON_WIDTH = 32
+_KINDS: dict[IncomingFormat, tuple[str, str]] = {
+    "isic-png": ("black and white, one lesion each", "mole.png or mole_segmentation"),
+    "label-map": ("label maps, every grey value a lesion", "PNG or TIFF, named alike"),
+    "coco": ("COCO (JSON)", "One file with the names of the photographs"),
+    "dicom-seg": ("DICOM SEG", "They name their photographs, or are named alike"),
+}
 
 
 class ImportForm(QWidget):
-    """Rows for two folders, a table and a part, and the button that imports them."""
+    """Rows for photographs, masks, a table and a part, and the button that imports."""
 
     wanted = Signal(object)
     """The user wants this `ImportRequest`."""
@@ -32,7 +42,10 @@ class ImportForm(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.images = PathRow("Folder", _ask_for_folder)
-        self.masks = PathRow("Folder; without it, photographs alone", _ask_for_folder)
+        self.masks = PathRow("Folder; without it, photographs alone", self._ask_masks)
+        self.kind = QComboBox()
+        for name, (words, _) in _KINDS.items():
+            self.kind.addItem(words, name)
         self.groups = PathRow("CSV with columns image,group; optional", _ask_for_table)
         self.part = QComboBox()
         self.part.addItem("as the project decides", None)
@@ -50,12 +63,13 @@ class ImportForm(QWidget):
         for word, widget in (
             ("Photographs", self.images),
             ("Masks", self.masks),
+            ("They are", self.kind),
             ("Groups", self.groups),
             ("Part", self.part),
             ("", self.button),
         ):
             layout.addRow(word, widget)
-        self.masks.setToolTip("mole.jpg goes with mole.png or mole_segmentation.png")
+        self.kind.currentIndexChanged.connect(self._show_state)
         self.groups.setToolTip("Images of one lesion or patient stay in one part")
         self._show_state()
 
@@ -66,6 +80,7 @@ class ImportForm(QWidget):
             self.masks.path,
             self.groups.path if self.masks.path else None,
             self.part.currentData() if self.masks.path else None,
+            self.kind.currentData(),
         )
 
     def set_busy(self, busy: bool) -> None:
@@ -73,12 +88,22 @@ class ImportForm(QWidget):
         self._busy = busy
         self._show_state()
 
-    def _show_state(self) -> None:
+    def _show_state(self, *_: object) -> None:
         with_masks = self.masks.path is not None
+        self.kind.setEnabled(with_masks)
+        self.masks.setToolTip(_KINDS[self.kind.currentData()][1])
         self.groups.setEnabled(with_masks)
         self.part.setEnabled(with_masks)
         self.button.setText("Import pairs" if with_masks else "Add photographs")
         self.button.setEnabled(self.images.path is not None and not self._busy)
+
+    def _ask_masks(self, parent: QWidget, near: str) -> str:
+        if self.kind.currentData() != "coco":
+            return _ask_for_folder(parent, near)
+        path, _ = QFileDialog.getOpenFileName(
+            parent, "Choose the COCO file", near, "COCO (*.json)"
+        )
+        return path
 
 
 class PathRow(QWidget):

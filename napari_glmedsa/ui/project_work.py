@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari_glmedsa.jobs import Job
-from napari_glmedsa.pairs import images_in, pair_by_stem
+from napari_glmedsa.pairs import images_in
 from napari_glmedsa.project import AnnotationProject, Split
 from napari_glmedsa.project.arrivals import (
     Arrival,
@@ -18,6 +19,9 @@ from napari_glmedsa.project.arrivals import (
 )
 from napari_glmedsa.project.group_table import GroupTable
 from napari_glmedsa.project.listing import ImageRow, list_images, list_sentence
+
+if TYPE_CHECKING:
+    from napari_glmedsa.export.incoming import IncomingFormat
 
 Tell = Callable[[int, int], object]
 """Told how many of how many files are done."""
@@ -32,17 +36,20 @@ class ImportRequest:
     images : Path
         Folder of photographs.
     masks : Path or None
-        Folder of their masks; None adds the photographs alone.
+        Folder of their masks, for COCO the file; None adds the photographs alone.
     groups : Path or None
         CSV table of groups.
     split : {"train", "val", "test"} or None
         Where they all go; None lets the project decide.
+    format : IncomingFormat
+        What the masks are.
     """
 
     images: Path
     masks: Path | None = None
     groups: Path | None = None
     split: Split | None = None
+    format: IncomingFormat = "isic-png"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +101,23 @@ def take_in(root: Path, request: ImportRequest, job: Job, tell: Tell) -> Report:
         files = images_in(images)
         arriving, total = add_photographs(project, files), len(files)
     else:
-        pairing = pair_by_stem(images, request.masks.expanduser())
-        remarks.extend(pairing.remarks())
-        table, names = GroupTable(), [image.name for image, _ in pairing.pairs]
+        from napari_glmedsa.export.incoming import incoming  # takes its time
+
+        found = incoming(request.format, images, request.masks.expanduser())
+        remarks.extend(found.remarks)
+        table, names = GroupTable(), [image.name for image, _ in found.pairs]
         if request.groups is not None:
             table = GroupTable.read(request.groups.expanduser(), names)
         remarks += [table.remark] if table.remark else []
         arriving, total = (
-            import_pairs(project, pairing.pairs, groups=table, split=request.split),
-            len(pairing.pairs),
+            import_pairs(
+                project,
+                found.pairs,
+                groups=table,
+                split=request.split,
+                read=found.read,
+            ),
+            len(found.pairs),
         )
     arrivals: list[Arrival] = []
     for arrival in arriving:

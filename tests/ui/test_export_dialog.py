@@ -11,6 +11,8 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 from runs import drawn_project
 
 from napari_glmedsa.export import FORMAT_NAMES, FORMATS
+from napari_glmedsa.images import write_image
+from napari_glmedsa.project import AnnotationProject
 from napari_glmedsa.ui import export_dialog
 from napari_glmedsa.ui.export_dialog import ExportDialog
 from napari_glmedsa.ui.project_dialog import ProjectDialog
@@ -192,4 +194,33 @@ def test_the_projects_dialog_opens_it(project, parent, qtbot, wait, tmp_path):
     images.present(other.root)
     images.export_button.click()
     assert images.export.project_folder == other.root
+    images.close_down()
+
+
+@pytest.mark.parametrize("name", ["label-map", "coco", "dicom-seg"])
+def test_what_was_exported_can_be_imported_from_the_dialog(
+    dialog, project, parent, tmp_path, wait, name, monkeypatch
+):
+    choose(dialog, name)
+    export(dialog, wait)
+    photographs = tmp_path / "photographs"
+    photographs.mkdir()
+    for record in project.images():
+        write_image(photographs / record.source, project.image(record.id))
+    there = AnnotationProject.create(tmp_path / "there")
+    images = ProjectDialog(parent)
+    images.present(there.root)
+    form = images.form
+    form.images.path_edit.setText(str(photographs))
+    assert not form.kind.isEnabled()
+    masks = str(dialog.form.request().output)
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (masks, ""))
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: masks)
+    form.kind.setCurrentIndex(form.kind.findData(name))
+    form.masks.button.click()
+    assert form.kind.isEnabled()
+    form.button.click()
+    wait(lambda: "Imported 5 of 5 pairs" in images.report.toPlainText())
+    for record in project.images():
+        assert np.array_equal(there.label_map(record.id), project.label_map(record.id))
     images.close_down()
