@@ -6,10 +6,15 @@ import numpy as np
 import pytest
 from command import glmedsa
 from dicoms import dicom_dataset, write_dicom
-from highdicom.seg import SegmentationTypeValues
+from highdicom.seg import (
+    Segmentation,
+    SegmentationTypeValues,
+    SegmentDescription,
+)
 from PIL import Image
 from pycocotools import mask as coco_masks
 from pydicom import dcmread
+from pydicom.sr.codedict import codes
 
 from napari_glmedsa.calibration import Calibration, keep_calibration, read_calibration
 from napari_glmedsa.errors import ImageFormatError, MissingPackageError
@@ -27,6 +32,8 @@ from napari_glmedsa.project import AnnotationProject, Provenance, image_id
 from napari_glmedsa.samples import draw_lesion
 
 SIZE = (48, 64)
+FRACTIONAL = SegmentationTypeValues.FRACTIONAL
+LABELMAP = SegmentationTypeValues.LABELMAP
 
 
 def two_lesions(seed):
@@ -268,50 +275,10 @@ def test_masks_of_other_photographs_are_told(photographs, tmp_path, exported):
         incoming("dicom-seg", photographs, tmp_path / "nowhere")
 
 
-def test_fractions_count_from_one_half(tmp_path):
-    """A segmentation by a model that writes what it believes."""
-    import highdicom
-    from pydicom.sr.codedict import codes
-
-    source = dcmread(write_dicom(tmp_path / "a.dcm", draw_lesion(0, SIZE).image))
-    belief = np.zeros(SIZE)
-    belief[3:9, 3:9] = 0.49
-    belief[9:12, 3:9] = 0.51
-    segment = highdicom.seg.SegmentDescription(
-        segment_number=1,
-        segment_label="lesion",
-        segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
-        segmented_property_type=codes.SCT.Lesion,
-        algorithm_type="MANUAL",
-    )
-    highdicom.seg.Segmentation(
-        [source],
-        belief,
-        SegmentationTypeValues.FRACTIONAL,
-        [segment],
-        series_instance_uid="1.2.3",
-        series_number=1,
-        sop_instance_uid="1.2.3.4",
-        instance_number=1,
-        manufacturer="Others",
-        manufacturer_model_name="Model",
-        software_versions="1",
-        device_serial_number="1",
-    ).save_as(tmp_path / "seg.dcm")
-    found = dicom_seg_reader.read(tmp_path / "seg.dcm")
-    assert np.array_equal(found.label_map, belief > 0.5)
-    assert found.source_uid == source.SOPInstanceUID
-    assert dicom_seg_reader.source_uid(tmp_path / "seg.dcm") == source.SOPInstanceUID
-
-
-def test_label_map_segmentations_keep_their_labels(tmp_path):
-    import highdicom
-    from pydicom.sr.codedict import codes
-
-    source = dcmread(write_dicom(tmp_path / "a.dcm", draw_lesion(0, SIZE).image))
-    labels = np.minimum(two_lesions(0), 2).astype(np.uint8)
+def write_as_others_do(path, source, pixels, kind):
+    """Write DICOM SEG with two segments as another program would."""
     segments = [
-        highdicom.seg.SegmentDescription(
+        SegmentDescription(
             segment_number=number,
             segment_label=f"lesion {number}",
             segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
@@ -320,10 +287,10 @@ def test_label_map_segmentations_keep_their_labels(tmp_path):
         )
         for number in (1, 2)
     ]
-    highdicom.seg.Segmentation(
+    Segmentation(
         [source],
-        labels,
-        SegmentationTypeValues.LABELMAP,
+        pixels,
+        kind,
         segments,
         series_instance_uid="1.2.3",
         series_number=1,
@@ -333,8 +300,32 @@ def test_label_map_segmentations_keep_their_labels(tmp_path):
         manufacturer_model_name="Model",
         software_versions="1",
         device_serial_number="1",
-    ).save_as(tmp_path / "seg.dcm")
-    assert np.array_equal(dicom_seg_reader.read(tmp_path / "seg.dcm").label_map, labels)
+    ).save_as(path)
+    return path
+
+
+def test_fractions_count_from_one_half_and_earlier_segments_win(tmp_path):
+    """A segmentation by a model that writes what it believes."""
+    source = dcmread(write_dicom(tmp_path / "a.dcm", draw_lesion(0, SIZE).image))
+    belief = np.zeros((1, *SIZE, 2))
+    belief[0, 3:9, 3:9, 0] = 0.49
+    belief[0, 9:12, 3:9, 0] = 0.51
+    belief[0, 11:14, 3:9, 1] = 0.75
+    file = write_as_others_do(tmp_path / "seg.dcm", source, belief, FRACTIONAL)
+    expected = np.zeros(SIZE, dtype=np.uint16)
+    expected[11:14, 3:9] = 2
+    expected[9:12, 3:9] = 1
+    found = dicom_seg_reader.read(file)
+    assert np.array_equal(found.label_map, expected)
+    assert found.source_uid == source.SOPInstanceUID
+    assert dicom_seg_reader.source_uid(file) == source.SOPInstanceUID
+
+
+def test_label_map_segmentations_keep_their_labels(tmp_path):
+    source = dcmread(write_dicom(tmp_path / "a.dcm", draw_lesion(0, SIZE).image))
+    labels = np.minimum(two_lesions(0), 2).astype(np.uint8)
+    file = write_as_others_do(tmp_path / "seg.dcm", source, labels, LABELMAP)
+    assert np.array_equal(dicom_seg_reader.read(file).label_map, labels)
 
 
 def test_a_dicom_seg_cut_off_anywhere_is_refused(tmp_path):
