@@ -474,3 +474,18 @@ def test_a_photograph_in_the_project_is_the_one_exported(project, tmp_path):
     record = next(one for one in project.images() if one.source == "two.png")
     assert np.array_equal(read_image(folder / "two.dcm"), project.image(record.id))
     assert replace(record, source="two.dcm").size == (48, 64)
+
+
+def test_packages_of_the_extra_are_only_imported_when_they_are_used():
+    """So that everything else works, and starts fast, without them."""
+    program = (
+        "import sys\n"
+        "import napari_glmedsa.cli.app, napari_glmedsa.export.incoming\n"
+        "import napari_glmedsa.project.arrivals, napari_glmedsa.worklist\n"
+        "wanted = {'pydicom', 'highdicom', 'pycocotools', 'tifffile', 'torch'}\n"
+        "print(*sorted(wanted & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "\n"
