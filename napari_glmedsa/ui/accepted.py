@@ -54,6 +54,17 @@ class AcceptedObject:
             slice(self.left, self.left + width),
         )
 
+    def looks_same(
+        self, label_map: NDArray[Any], label: int, *, within: tuple[slice, slice]
+    ) -> bool:
+        """Tell whether a label map (H, W) has it as it was, looking into a box."""
+        now = label_map[within] == label
+        was = np.zeros(now.shape, dtype=bool)
+        top, left = self.top - within[0].start, self.left - within[1].start
+        height, width = self.pixels.shape
+        was[top : top + height, left : left + width] = self.pixels
+        return bool((now == was).all())
+
     def seen_in(self, mask: NDArray[np.bool_]) -> Provenance:
         """Return where it came from, given what it looks like now, (H, W) bool."""
         same = mask.sum() == self.pixels.sum() and (mask[self.box] == self.pixels).all()

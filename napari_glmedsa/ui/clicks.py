@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,9 @@ class ClicksLayer(CompanionLayer[Points]):
     """What the next plain click says."""
 
     kind = Points
+    is_dragging = False
+    """Whether the user holds the mouse button, so that a click is being moved."""
+    _quiet = False
 
     @property
     def next_label(self) -> str:
@@ -56,6 +60,13 @@ class ClicksLayer(CompanionLayer[Points]):
     def __len__(self) -> int:
         return 0 if self.layer is None else len(self.layer.data)
 
+    @property
+    def is_active(self) -> bool:
+        """Whether the next click on the canvas is one of ours."""
+        layer = self.layer
+        selected = self._viewer.layers.selection.active
+        return layer is not None and selected is layer and str(layer.mode) == "add"
+
     def activate(self) -> None:
         """Make the next click on the canvas one of ours."""
         layer = self.ensure()
@@ -68,6 +79,33 @@ class ClicksLayer(CompanionLayer[Points]):
         if self.layer is None:
             return Prompts.empty()
         return convert.prompts_from_points(self.layer, self._image)
+
+    def show(
+        self, point_coords: NDArray[np.float64], point_labels: NDArray[np.int64]
+    ) -> None:
+        """Show these clicks and no others, without saying that they changed.
+
+        Parameters
+        ----------
+        point_coords : (N, 2) float64
+            (x, y) in pixels of the image.
+        point_labels : (N,) int64
+            1 = lesion, 0 = background.
+        """
+        if self.layer is None and not len(point_coords):
+            return
+        layer = self.ensure()
+        words = np.array(
+            [LESION if one else BACKGROUND for one in point_labels], object
+        )
+        self._quiet = True
+        try:
+            layer.selected_data = set()
+            layer.data = convert.positions_on_layer(point_coords, self._image, layer)
+            layer.features = {CLICK_FEATURE: words}
+            layer.refresh_colors(update_color_mapping=False)
+        finally:
+            self._quiet = False
 
     def check_inside(self) -> None:
         """Raise PromptError if a click is outside the image."""
@@ -82,10 +120,6 @@ class ClicksLayer(CompanionLayer[Points]):
     def remove_outside(self) -> None:
         """Remove the clicks that are outside the image."""
         self._remove(self._outside())
-
-    def remove_last(self) -> None:
-        """Take back the newest click."""
-        self._remove(np.arange(len(self))[-1:])
 
     def remove_all(self) -> None:
         """Remove every click."""
@@ -136,12 +170,20 @@ class ClicksLayer(CompanionLayer[Points]):
             self.layer.symbol = symbols
         # napari would let the next click be like the one just made or selected.
         _set_default_label(self.layer, self.next_label)
-        self.changed.emit()
+        if not self._quiet:
+            self.changed.emit()
 
-    def _on_press(self, layer: Points, event: Any) -> None:
+    def _on_press(self, layer: Points, event: Any) -> Iterator[None]:
         """Decide what a click says; napari adds it when the button is released."""
         other = "Shift" in event.modifiers or event.button == 2
         _set_default_label(layer, BACKGROUND if other else self.next_label)
+        self.is_dragging = True
+        try:
+            yield
+            while event.type == "mouse_move":
+                yield
+        finally:
+            self.is_dragging = False
 
     def _on_toggle_key(self, layer: Points) -> None:
         self.next_label = LESION if self.next_label == BACKGROUND else BACKGROUND

@@ -8,6 +8,7 @@ from magicgui.widgets import ComboBox, Container, Label, ProgressBar, PushButton
 from napari.components import ViewerModel
 from napari.layers import Image
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -15,6 +16,7 @@ from qtpy.QtWidgets import (
     QSizePolicy,
     QWidget,
 )
+from superqt import QCollapsible
 
 from napari_glmedsa.jobs import Job
 from napari_glmedsa.registry import ModelSpec
@@ -180,6 +182,24 @@ def paragraph(text: str = "", *, lines: int = 1) -> Label:
     label.native.setMinimumHeight(lines * line)
     label.native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
     return label
+
+
+def fold(title: str, content: QWidget) -> QCollapsible:
+    """Return a widget folded away below a title; `retitle` changes that."""
+    folded = QCollapsible("", None, QIcon(), QIcon())
+    folded.setDuration(0)
+    folded.addWidget(content)
+    folded.setProperty("title", title)
+    folded.toggled.connect(lambda _: retitle(folded, folded.property("title")))
+    retitle(folded, title)
+    return folded
+
+
+def retitle(folded: QCollapsible, title: str) -> None:
+    """Give a fold another title."""
+    folded.setProperty("title", title)
+    # Superqt's own arrows do not know napari's themes.
+    folded.setText(f"{'▾' if folded.isExpanded() else '▸'} {title}")
 
 
 def progress_bar() -> ProgressBar:

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from napari.layers import Labels
-from napari.utils.colormaps import CyclicLabelColormap
 from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_glmedsa.project import Provenance
 from napari_glmedsa.ui import convert
 from napari_glmedsa.ui.accepted import AcceptedObject, bounding_box
+from napari_glmedsa.ui.boxes import NOWHERE, Box, absolute, everywhere, union
 from napari_glmedsa.ui.companion import OURS, CompanionLayer
-from napari_glmedsa.ui.styles import (
-    FILL_OPACITY,
-    FORMER_MASK_NAME,
-    MASK_NAME,
-    OBJECT_COLORS,
-    OUTLINE_MAX_PIXELS,
-    OUTLINE_WIDTH,
+from napari_glmedsa.ui.labels import (
+    Drawn,
+    Extent,
+    cut_out,
+    new_labels,
+    painted_box,
+    reference,
 )
+from napari_glmedsa.ui.partial_refresh import refresh_part
+from napari_glmedsa.ui.styles import FORMER_MASK_NAME
 
 
 class MaskLayer(CompanionLayer[Labels]):
@@ -32,10 +33,14 @@ class MaskLayer(CompanionLayer[Labels]):
 
     repainted = Signal()
     """Pixels changed, or will in a moment, and not by us."""
+    painted = Signal(object)
+    """The same, with the Box that they are in, or None if that is not known."""
+    arrived = Signal(object)
+    """Objects accepted elsewhere were shown, in this Box."""
 
     kind = Labels
-    _drawn: NDArray[np.bool_] | None = None  # the model's, of the current object
-    _counted: tuple[int, int] | None = None  # an object and its pixels, while true
+    _drawn: Drawn | None = None  # the current object, as the model gave it
+    _extent: Extent | None = None  # of the current object, while known
     _any: bool | None = None  # whether there is any object, while known
     _writing = False
 
@@ -56,12 +61,7 @@ class MaskLayer(CompanionLayer[Labels]):
     @property
     def object_area(self) -> int:
         """Pixels of the object that clicks change now."""
-        layer, current = self.layer, self.object_id
-        if layer is None:
-            return 0
-        if self._counted is None or self._counted[0] != current:
-            self._counted = current, int(np.count_nonzero(layer.data == current))
-        return self._counted[1]
+        return 0 if self.layer is None else self._measured(self.layer).area
 
     @property
     def has_objects(self) -> bool:
@@ -72,6 +72,14 @@ class MaskLayer(CompanionLayer[Labels]):
             self._any = bool(self.layer.data.any())
         return self._any
 
+    def activate_brush(self) -> None:
+        """Let the next stroke on the canvas paint the current object."""
+        layer = self.ensure()
+        layer.visible = True
+        layer.selected_label = self.object_id
+        self._viewer.layers.selection.active = layer
+        layer.mode = "paint"
+
     def have_accepted_changed(self) -> bool:
         """Tell whether accepted objects were painted over since somebody last asked."""
         if self.layer is None:
@@ -79,62 +87,105 @@ class MaskLayer(CompanionLayer[Labels]):
         before = self.layer.metadata[OURS].get("accepted", (0, 0))
         return bool(self._note_accepted() != before)
 
-    def draw(self, mask: NDArray[np.bool_]) -> None:
+    def draw(self, mask: NDArray[np.bool_], box: Box | None = None) -> Box:
         """Make the current object look like `mask`; other objects keep their pixels.
 
         Parameters
         ----------
         mask : (H, W) bool
             Of the whole image.
+        box : (rows, columns), optional
+            Outside of it the mask is False. With it, drawing costs what the lesion
+            is large and not what the photograph is.
+
+        Returns
+        -------
+        (rows, columns)
+            Outside of it no pixel changed.
         """
-        self._draw(self.ensure(), mask)
+        return self._draw(self.ensure(), mask, box or everywhere(mask))
 
-    def _draw(self, layer: Labels, mask: NDArray[np.bool_]) -> None:
-        data = layer.data
-        drawn = data == self.object_id
-        wanted = mask & (drawn | (data == 0))
-        # Only what changed is written: a photograph has millions of pixels.
-        box = bounding_box(drawn != wanted)
-        if box is not None:
-            part, was, becomes = data[box], drawn[box], wanted[box]
-            part[was & ~becomes] = 0
-            part[becomes] = self.object_id
-            self._refresh(layer)
-        self._drawn = wanted
-        self._counted = self.object_id, int(np.count_nonzero(wanted))
+    def _draw(self, layer: Labels, mask: NDArray[np.bool_], box: Box) -> Box:
+        current, before = self.object_id, self._measured(layer).box
+        around = union(before, box)
+        part = layer.data[around]
+        drawn = part == current
+        wanted = mask[around]
+        if layer.preserve_labels:  # what is accepted is eaten only when asked for
+            wanted = wanted & (drawn | (part == 0))
+        changed = bounding_box(drawn != wanted)
+        if changed is not None:
+            part[drawn & ~wanted] = 0
+            part[wanted] = current
+            self._refresh(layer, absolute(changed, around))
+        self._drawn = Drawn(wanted, around)
+        area = int(np.count_nonzero(wanted))
+        self._extent = Extent(current, area, box if area else NOWHERE)
+        self._any = True if area else None
+        return NOWHERE if changed is None else absolute(changed, around)
 
-    def _refresh(self, layer: Labels) -> None:
+    def _measured(self, layer: Labels) -> Extent:
+        """Return where the current object is, looked for if that is not known."""
+        current = self.object_id
+        if self._extent is None or self._extent.label != current:
+            self._extent = Extent.of(layer.data, current)
+        return self._extent
+
+    def _refresh(self, layer: Labels, box: Box) -> None:
         self._writing = True
         try:
-            layer.refresh(extent=False)
+            refresh_part(layer, box)
         finally:
             self._writing = False
 
     def clear_object(self) -> None:
         """Remove the current object."""
         if self.layer is not None:
-            self._draw(self.layer, np.zeros(self.layer.data.shape, dtype=bool))
+            nothing = np.zeros(self.layer.data.shape, dtype=bool)
+            self._draw(self.layer, nothing, NOWHERE)
             self._drawn = None
 
     def accept_object(self, provenance: Provenance | None = None) -> int:
         """Keep the current object for good: from now on clicks change the next one.
 
-        Parameters
-        ----------
-        provenance : Provenance, optional
-            Where it came from.
-
-        Returns
-        -------
-        int
-            Label of the object that was kept.
+        Returns its label.
         """
         self.ensure()
         accepted = self.object_id
-        known = AcceptedObject.cut_out(self._drawn, provenance or Provenance())
-        self.objects[accepted] = known
+        self.objects[accepted] = cut_out(self._drawn, provenance)
         self._start_next_object()
         return accepted
+
+    def take(
+        self, object_id: int, objects: Mapping[int, AcceptedObject], box: Box
+    ) -> bool:
+        """Go on with another object, after the pixels in a box were written.
+
+        Parameters
+        ----------
+        object_id : int
+            Label that clicks change from now on.
+        objects : mapping
+            The accepted ones, by label.
+        box : (rows, columns)
+            Outside of it no pixel changed.
+
+        Returns
+        -------
+        bool
+            Whether accepted objects look different now.
+        """
+        layer = self.ensure()
+        layer.metadata[OURS]["object"] = object_id
+        layer.metadata[OURS]["objects"] = dict(objects)
+        layer.selected_label = object_id
+        self._extent = self._any = None
+        now = self._measured(layer)
+        drawn = layer.data[now.box] == object_id
+        self._drawn = Drawn(drawn, now.box) if now.area else None
+        if box != NOWHERE:
+            self._refresh(layer, box)
+        return self.have_accepted_changed()
 
     def show_accepted(self, found: Sequence[AcceptedObject]) -> None:
         """Show objects that were accepted elsewhere, under labels of their own.
@@ -143,6 +194,7 @@ class MaskLayer(CompanionLayer[Labels]):
         """
         layer, current = self.ensure(), self.object_id
         in_the_making = self.object_area > 0
+        written = NOWHERE
         for one in found:
             part = layer.data[one.box]
             free = (part == 0) | (part == current) if in_the_making else part == 0
@@ -151,13 +203,17 @@ class MaskLayer(CompanionLayer[Labels]):
                 continue
             label = self._next_label() if in_the_making else self.object_id
             part[pixels] = label
+            written = union(written, one.box)
             self.objects[label] = replace(one, pixels=pixels)
             if not in_the_making:
                 self._start_next_object()
             elif self._drawn is not None:
-                self._drawn[one.box][pixels] = False
+                self._drawn.give(pixels, one.box)
+        self._extent = self._any = None
         self._note_accepted()
-        self._refresh(layer)
+        if written != NOWHERE:
+            self._refresh(layer, written)
+            self.arrived.emit(written)
 
     def give_up(self) -> None:
         """Let go of the objects: the image layer holds another photograph now.
@@ -180,6 +236,7 @@ class MaskLayer(CompanionLayer[Labels]):
         layer, self._drawn = self.ensure(), None
         layer.metadata[OURS]["object"] = self._next_label()
         layer.selected_label = self.object_id
+        self._extent = Extent(self.object_id, 0, NOWHERE)
         self._note_accepted()
 
     def _note_accepted(self) -> tuple[int, int]:
@@ -195,7 +252,7 @@ class MaskLayer(CompanionLayer[Labels]):
         return pixels, total
 
     def _connect(self, layer: Labels) -> None:
-        self._counted = self._any = None
+        self._extent = self._any = None
         # Whatever shows other pixels says one of these: brush, fill, undo, new data,
         # another dock.
         layer.events.set_data.connect(self._on_pixels)
@@ -203,28 +260,22 @@ class MaskLayer(CompanionLayer[Labels]):
         layer.events.paint.connect(self._on_painted)  # at the end of a stroke
 
     def _on_pixels(self, event: Any) -> None:
-        self._counted = self._any = None
+        self._extent = self._any = None
         # While the brush is drawn along, `labels_update` comes with each movement.
         if not self._writing and event.type != "labels_update":
+            self.painted.emit(None)
             self.repainted.emit()
 
     def _on_painted(self, event: Any) -> None:
+        self.painted.emit(painted_box(event.value))
         self.repainted.emit()
 
     def _make(self) -> Labels:
-        height, width = convert.image_size(self._image)
-        outlined = height * width <= OUTLINE_MAX_PIXELS
-        layer = Labels(
-            np.zeros((height, width), dtype=np.uint16),
-            name=MASK_NAME,
-            colormap=CyclicLabelColormap(colors=["transparent", *OBJECT_COLORS]),
-            opacity=1 if outlined else FILL_OPACITY,
-            metadata=self._metadata(object=1, pixels=_reference(self._pixels())),
+        return new_labels(
+            convert.image_size(self._image),
+            metadata=self._metadata(object=1, pixels=reference(self._pixels())),
             **self._transform(),
         )
-        if outlined:
-            layer.contour = max(2, round(OUTLINE_WIDTH * max(height, width)))
-        return layer
 
     def _give_up(self, layer: Labels) -> None:
         super()._give_up(layer)
@@ -247,10 +298,3 @@ class MaskLayer(CompanionLayer[Labels]):
     def _is_usable(self, layer: Labels) -> bool:
         size = convert.image_size(self._image)
         return isinstance(layer.data, np.ndarray) and layer.data.shape == size
-
-
-def _reference(pixels: object) -> weakref.ref[object] | None:
-    try:
-        return weakref.ref(pixels)
-    except TypeError:
-        return None

@@ -1,13 +1,21 @@
 """What one sees of the "Segment" dock: pickers, buttons, progress and words."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from magicgui.widgets import Container, PushButton, Widget
 from napari.components import ViewerModel
+from napari.layers import Labels
+from qtpy.QtWidgets import QLayout, QWidget
 
+from napari_glmedsa.provenance import Provenance
 from napari_glmedsa.session import SessionState
 from napari_glmedsa.ui import forms
+from napari_glmedsa.ui.candidates import CandidatePanel
+from napari_glmedsa.ui.finishing import Finishing
+from napari_glmedsa.ui.keymap import keys_of
+from napari_glmedsa.ui.lesion_list import LesionList
 from napari_glmedsa.ui.project_picker import ProjectPicker
+from napari_glmedsa.ui.segment_view import CLICKING, View
 from napari_glmedsa.ui.styles import BACKGROUND, LESION
 
 _BUSY = {
@@ -20,52 +28,6 @@ ACCEPT, SAVE_AGAIN = "Accept", "Save to project"
 
 MIN_WIDTH = 300
 """Pixels in which every word fits."""
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """All that the form shows, besides the pickers.
-
-    Attributes
-    ----------
-    state : SessionState
-        What the worker is at.
-    has_image : bool
-        Whether there is an image to click on.
-    next_label : str
-        What the next plain click says.
-    n_clicks : int
-        Clicks of the current object.
-    area, pixels : int
-        Size of the current object and of the image.
-    quality : float or None
-        The model's own estimate of the current object's IoU.
-    has_mask : bool
-        Whether there is any object to save.
-    problem : str
-        One sentence, if something went wrong.
-    project : str
-        One sentence about the project that accepted masks go into.
-    project_lacks : bool
-        Whether the project lacks accepted objects of this image.
-    """
-
-    state: SessionState
-    has_image: bool = False
-    next_label: str = LESION
-    n_clicks: int = 0
-    area: int = 0
-    pixels: int = 1
-    quality: float | None = None
-    has_mask: bool = False
-    problem: str = ""
-    project: str = ""
-    project_lacks: bool = False
-
-    @property
-    def accept_saves(self) -> bool:
-        """Whether nothing is to be accepted, but something accepted to be saved."""
-        return self.area == 0 and self.project_lacks
 
 
 class SegmentForm(Container[Widget]):
@@ -87,6 +49,12 @@ class SegmentForm(Container[Widget]):
         self.project = ProjectPicker()
         self.progress = forms.progress_bar()
         self.hint = forms.paragraph(lines=2)
+        self.tools = {
+            CLICKING: _button("Click", "use_clicks", "Click on the lesion"),
+            "box": _button("Box", "use_box", "Drag a box around it"),
+            "scribble": _button("Scribble", "use_scribble", "Drag a line over it"),
+            "lasso": _button("Lasso", "use_lasso", "Draw around it"),
+        }
         self.lesion_button = PushButton(
             text="Lesion", tooltip="The next left click marks the lesion (T swaps)"
         )
@@ -94,33 +62,45 @@ class SegmentForm(Container[Widget]):
             text="Background",
             tooltip="The next left click marks what is not lesion (T swaps)",
         )
-        self.undo_button = PushButton(
-            text="Undo click", tooltip="Take back the newest click"
-        )
-        self.clear_button = PushButton(
-            text="Clear", tooltip="Remove the clicks and the outline being made"
+        self.undo_button = _button("Undo", "undo", "Take the latest step back")
+        self.redo_button = _button("Redo", "redo", "Make it again")
+        self.clear_button = _button(
+            "Clear", "clear", "Remove the prompts and the outline being made"
         )
         self.result = forms.paragraph(lines=2)
-        self.accept_button = PushButton(
-            text=ACCEPT,
-            tooltip="Keep this outline, in the project if there is one, and start the "
-            "next lesion",
+        self.candidates = CandidatePanel()
+        self.accept_button = _button(
+            ACCEPT,
+            "accept",
+            "Keep this outline, in the project if there is one, and start the next "
+            "lesion",
         )
         self.save_button = PushButton(
             text="Save mask…", tooltip="Write all lesions as a black and white PNG"
         )
+        self.lesions, self.finishing = LesionList(), Finishing()
+        self.lesions_fold = forms.fold("Lesions", self.lesions)
+        self.finishing_fold = forms.fold("Tidy, start, look", self.finishing)
         self.project_status = forms.paragraph(lines=2)
-        for button in (self.lesion_button, self.background_button):
+        self.take_over_button = PushButton(
+            text="Take over",
+            tooltip="Work on this photograph although somebody else does",
+        )
+        self.take_over_button.visible = False
+        marks = (self.lesion_button, self.background_button)
+        for button in (*self.tools.values(), *marks):
             button.native.setCheckable(True)
         super().__init__(
             widgets=[
                 self.progress,
                 self.hint,
-                forms.button_row(self.lesion_button, self.background_button),
-                forms.button_row(self.undo_button, self.clear_button),
+                forms.button_row(*self.tools.values()),
+                forms.button_row(*marks),
+                forms.button_row(self.undo_button, self.redo_button, self.clear_button),
                 self.result,
                 forms.button_row(self.accept_button, self.save_button),
                 self.project_status,
+                self.take_over_button,
                 forms.paragraph(forms.DISCLAIMER),
             ],
             labels=False,
@@ -128,7 +108,14 @@ class SegmentForm(Container[Widget]):
         # magicgui would give every label its own width.
         model = forms.with_button(self.model, self.manage_button)
         rows = forms.picker_rows(self.image, model, self.device, self.project)
-        self.native.layout().insertWidget(0, rows)
+        layout = self.native.layout()
+        layout.insertWidget(0, rows)
+        for above, widget in (
+            (self.accept_button, self.candidates),
+            (self.project_status, self.lesions_fold),
+            (self.project_status, self.finishing_fold),
+        ):
+            layout.insertWidget(_row_of(layout, above.native), widget)
         self.native.setMinimumWidth(MIN_WIDTH)
 
     def reset_choices(self, *_: object) -> None:
@@ -144,14 +131,32 @@ class SegmentForm(Container[Widget]):
         self.lesion_button.value = view.has_image and view.next_label == LESION
         self.background_button.value = view.has_image and view.next_label == BACKGROUND
         self.lesion_button.enabled = self.background_button.enabled = view.has_image
-        self.undo_button.enabled = view.n_clicks > 0
-        self.clear_button.enabled = view.n_clicks > 0 or view.area > 0
+        for tool, button in self.tools.items():
+            button.enabled = view.has_image
+            button.value = view.has_image and view.tool == tool
+        self.undo_button.enabled = view.undo is not None
+        self.redo_button.enabled = view.redo is not None
+        self.undo_button.tooltip = _tooltip("undo", _of("Take back", view.undo))
+        self.redo_button.tooltip = _tooltip("redo", _of("Make again", view.redo))
+        self.clear_button.enabled = view.has_prompts or view.area > 0
         self.accept_button.enabled = view.area > 0 or view.accept_saves
         self.accept_button.text = SAVE_AGAIN if view.accept_saves else ACCEPT
         self.save_button.enabled = view.has_mask
         self.hint.value = view.problem or _hint(view)
         self.result.value = _result(view)
         self.project_status.value = view.project
+        self.take_over_button.visible = view.is_taken
+        self.candidates.show_candidates(view.scores, view.choice)
+        self.finishing.set_cleanable(view.area > 0)
+        self.finishing.start_button.setEnabled(view.has_image)
+
+    def show_lesions(
+        self, objects: Mapping[int, Provenance], layer: Labels | None
+    ) -> None:
+        """Show the accepted lesions, in the colours of a layer."""
+        count = f" ({len(objects)})" if objects else ""
+        forms.retitle(self.lesions_fold, f"Lesions{count}")
+        self.lesions.show_lesions(objects, layer)
 
     def show_progress(self, done: int, depth: int) -> None:
         """Show how far the encoder has come through the image."""
@@ -162,12 +167,10 @@ class SegmentForm(Container[Widget]):
 def _hint(view: View) -> str:
     if not view.has_image:
         return "Open a photograph, then click on the lesion."
-    if view.next_label == LESION:
-        click = "Click on the lesion. Shift+click (or T) for what is not lesion."
-    else:
-        click = "Click on what is not lesion. T goes back to the lesion."
     busy = _BUSY.get(view.state)
-    return f"{busy} You can click already." if busy else click
+    if busy:
+        return f"{busy} You can click already."
+    return view.next_click or "Press Click, then click on the lesion."
 
 
 def _result(view: View) -> str:
@@ -178,3 +181,25 @@ def _result(view: View) -> str:
     if view.quality is None:
         return area
     return f"{area}\nEstimated quality (IoU) {view.quality:.2f}"
+
+
+def _of(what: str, step: str | None) -> str:
+    return what if step is None else f"{what}: {step}"
+
+
+def _tooltip(action: str, words: str) -> str:
+    return f"{words} ({keys_of(action)})"
+
+
+def _button(text: str, action: str, words: str) -> PushButton:
+    return PushButton(text=text, tooltip=_tooltip(action, words))
+
+
+def _row_of(layout: QLayout, widget: QWidget) -> int:
+    """Return in which row of a layout a widget is, perhaps within a row of several."""
+    for row in range(layout.count()):
+        item = layout.itemAt(row)
+        inside = None if item is None else item.widget()
+        if inside is not None and (inside is widget or inside.isAncestorOf(widget)):
+            return row
+    return layout.count()

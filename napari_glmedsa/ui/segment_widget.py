@@ -7,28 +7,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import napari.viewer
+import numpy as np
 from magicgui.widgets import Container, Widget
 from napari.utils.notifications import show_error, show_warning
+from numpy.typing import NDArray
 
-from napari_glmedsa.errors import GLMedSAError, PromptError
+from napari_glmedsa.errors import GLMedSAError
 from napari_glmedsa.inference import EmbeddingCache, default_cache_folder
 from napari_glmedsa.jobs import JobQueue
 from napari_glmedsa.recent import RecentProjects
 from napari_glmedsa.registry import ModelRegistry, default_root
 from napari_glmedsa.session import JOB_CHAIN, SegmentationSession
-from napari_glmedsa.ui import convert, forms, saving
-from napari_glmedsa.ui.accepted import provenance
+from napari_glmedsa.ui import forms, saving
+from napari_glmedsa.ui.corrections import Corrections
 from napari_glmedsa.ui.followed_image import FollowedImage
 from napari_glmedsa.ui.glance import Glance
 from napari_glmedsa.ui.layers import LayerTrio, import_what_layers_need
 from napari_glmedsa.ui.main_thread import MainThread
 from napari_glmedsa.ui.model_choice import ModelChoice
+from napari_glmedsa.ui.next_click import NextClick
 from napari_glmedsa.ui.project_link import ProjectLink
-from napari_glmedsa.ui.segment_form import SegmentForm, View
-from napari_glmedsa.ui.styles import BACKGROUND, LESION
+from napari_glmedsa.ui.segment_actions import SegmentActions
+from napari_glmedsa.ui.segment_form import SegmentForm
+from napari_glmedsa.ui.segment_view import View
+from napari_glmedsa.ui.starting_mask import StartingMask
+from napari_glmedsa.ui.workbench import Workbench
 
 if TYPE_CHECKING:  # the worker imports torch: here, it would halt the window
-    from napari_glmedsa.inference import MaskPrediction, Prompts
+    from napari_glmedsa.inference import MaskPrediction
 
 
 class SegmentWidget(Container[Widget]):
@@ -50,10 +56,6 @@ class SegmentWidget(Container[Widget]):
         self, viewer: napari.viewer.Viewer, registry: ModelRegistry | None = None
     ) -> None:
         self._closed = False
-        self._asked: tuple[bytes, ...] = 4 * (b"",)  # nothing yet
-        self._answer: MaskPrediction | None = None
-        self._answered_by = ""
-        self._unanswered = self._accept_when_answered = False
         self._problem = ""
 
         registry = registry or ModelRegistry(default_root())
@@ -73,6 +75,26 @@ class SegmentWidget(Container[Widget]):
         self._in_background("devices", forms.find_devices, offer)
         self._models = ModelChoice(form.model, registry, parent=self.native)
         form.manage_button.changed.connect(self._models.manage)
+        self._bench = Workbench(
+            self.session, self._main_thread, lambda: self._project.annotator
+        )
+        self._corrections = Corrections(self._bench, self._in_background)
+        self._actions = SegmentActions(
+            viewer,
+            form,
+            self._bench,
+            corrections=self._corrections,
+            accept=self._accept,
+        )
+        self.act = self._actions.act
+        self._starting = StartingMask(
+            viewer,
+            form.finishing,
+            self._bench,
+            start=self._start_from,
+            in_background=self._in_background,
+        )
+        self._viewer, self._next_click = viewer, NextClick(viewer)
         self._project = ProjectLink(
             form.project,
             RecentProjects(registry.root),
@@ -117,13 +139,14 @@ class SegmentWidget(Container[Widget]):
         self._models.failed.connect(self._on_failed)
         self._models.watch.changed.connect(self._project.offer_recent)
         self._project.changed.connect(self._refresh)
+        self._bench.changed.connect(self._refresh)
+        self._bench.kept.connect(self._project.keep)
+        self._bench.warned.connect(show_warning)
+        # napari says what the user has in hand in the middle of changing it.
+        self._viewer.layers.selection.events.active.connect(self._refresh_later)
+        self._viewer.events.help.connect(self._refresh_later)
         form.model.changed.connect(self._on_model_picked)
         form.device.changed.connect(self._on_model_picked)
-        form.lesion_button.changed.connect(partial(self._click_next, LESION))
-        form.background_button.changed.connect(partial(self._click_next, BACKGROUND))
-        form.undo_button.changed.connect(self._on_undo_pressed)
-        form.clear_button.changed.connect(self._on_clear_pressed)
-        form.accept_button.changed.connect(self._on_accept_pressed)
         form.save_button.changed.connect(self._on_save_pressed)
         self.native_parent_changed.connect(self._on_parent_changed)
         self.native.destroyed.connect(self._close)
@@ -138,67 +161,29 @@ class SegmentWidget(Container[Widget]):
 
     def _on_image_left(self) -> None:
         if self._trio is not None:
+            self._bench.leave()
             self._project.leave()
-            self._trio.clicks.changed.disconnect(self._on_clicks)
-            self._trio.clicks.next_label_changed.disconnect(self._refresh)
         self._problem = ""
-        self._answer, self._accept_when_answered = None, False
         self.session.set_image(None)
 
     def _on_image_entered(self, trio: LayerTrio) -> None:
-        trio.clicks.changed.connect(self._on_clicks)
-        trio.clicks.next_label_changed.connect(self._refresh)
+        self._bench.enter(trio)
 
     def _on_image_started(self, trio: LayerTrio) -> None:
-        self._project.follow(trio)  # what is known is there before it is encoded
         self.session.set_image(trio.pixels)
-        self._ask(trio.clicks.prompts())
+        self._bench.start()
+        self._project.follow(trio)  # what is known is there before it is encoded
 
     def _on_layer_removed(self) -> None:
         if self._trio is not None:
-            # Without its clicks a mask stays what it is, until somebody clicks again.
-            if self._trio.clicks.layer is None:
-                self._ask(self._trio.clicks.prompts())
+            self._bench.ask_again()
             self._refresh()
-
-    # Clicks and masks
-
-    def _on_clicks(self) -> None:
-        trio = self._trio
-        if trio is None:
-            return
-        # Not now: napari is still busy adding the click.
-        self._main_thread.call(self._drop_outside_clicks)
-        prompts = trio.clicks.prompts()
-        if convert.fingerprint(prompts) != self._asked:
-            self._problem = ""
-            self._ask(prompts)
-            if prompts.is_empty:
-                trio.mask.clear_object()
-            self._refresh()
-
-    def _drop_outside_clicks(self) -> None:
-        if self._trio is not None:
-            try:
-                self._trio.clicks.check_inside()
-            except PromptError as error:
-                show_warning(str(error))
-                self._trio.clicks.remove_outside()
-
-    def _ask(self, prompts: Prompts) -> None:
-        self._asked = convert.fingerprint(prompts)
-        self._unanswered = not prompts.is_empty
-        self._accept_when_answered = False
-        self.session.set_prompts(prompts)
 
     def _on_mask(self, prediction: MaskPrediction) -> None:
         if self._trio is not None and self.session.is_current(prediction):
-            self._answer, self._unanswered = prediction, False
-            self._answered_by = str(self.form.model.value)
-            self._trio.show(prediction)
-            if self._accept_when_answered:
-                self._on_accept_pressed()
-            self._refresh()
+            self._problem = ""
+            self._bench.model = str(self.form.model.value)
+            self._bench.take_answer(prediction)
 
     # Buttons
 
@@ -213,36 +198,17 @@ class SegmentWidget(Container[Widget]):
             self.session.set_model(spec, device=device)
         self._refresh()
 
-    def _click_next(self, label: str, *_: object) -> None:
-        if self._trio is not None:
-            self._trio.clicks.activate()
-            self._trio.clicks.next_label = label
-
-    def _on_undo_pressed(self) -> None:
-        if self._trio is not None:
-            self._trio.clicks.remove_last()
-
-    def _on_clear_pressed(self) -> None:
-        if self._trio is not None:
-            self._trio.clear()
-            self._refresh()
-
-    def _on_accept_pressed(self) -> None:
-        if self._trio is None:
+    def _accept(self) -> None:
+        trio = self._trio
+        if trio is None:
             return
-        if not self._trio.mask.object_area:
-            if self._project.is_behind:  # a save failed, or somebody painted since
-                self._project.save()
-            return
-        # What the newest click changes belongs to what is accepted.
-        self._accept_when_answered = self._unanswered
-        if not self._unanswered:
-            prompts = self._answer.prompts if self._answer else None
-            who, model = self._project.annotator, self._answered_by
-            self._trio.accept(provenance(prompts, model=model, annotator=who))
-            self._answer = None
-            self._project.keep()
-            self._refresh()
+        if trio.mask.object_area:
+            self._bench.accept()
+        elif self._project.is_behind:  # a save failed, or somebody painted since
+            self._project.save()
+
+    def _start_from(self, mask: NDArray[np.bool_]) -> None:
+        self._corrections.start_from(mask, self.session.low_res_frame)
 
     def _on_save_pressed(self) -> None:
         if self._trio and (path := saving.ask_where(self._trio.image, self.native)):
@@ -251,36 +217,29 @@ class SegmentWidget(Container[Widget]):
     # What the worker reports
 
     def _on_failed(self, error: Exception) -> None:
-        self._unanswered = self._accept_when_answered = False
+        self._bench.give_up()
         self._problem = str(error)
         self._refresh()
         if not isinstance(error, GLMedSAError):
             raise error
         show_error(str(error))
 
+    def _refresh_later(self, *_: object) -> None:
+        self._main_thread.call(self._refresh)
+
     def _refresh(self, *_: object) -> None:
         if self._closed:
             return
-        trio, state = self._trio, self.session.state
-        if trio is None:
-            view = View(state, problem=self._problem, project=self._project.status)
-            self.form.show_view(view)
-            return
-        area = trio.mask.object_area
-        view = View(
-            state,
-            has_image=True,
-            next_label=trio.clicks.next_label,
-            n_clicks=len(trio.clicks),
-            area=area,
-            pixels=trio.n_pixels,
-            quality=self._answer.iou_prediction if self._answer else None,
-            has_mask=area > 0 or trio.mask.has_objects,
+        view = View.of(
+            self._bench,
+            self.session.state,
+            next_click=self._next_click.tell(self._trio),
             problem=self._problem,
             project=self._project.status,
             project_lacks=self._project.is_behind,
         )
         self.form.show_view(view)
+        self._actions.show()
 
     # The end
 
@@ -293,6 +252,10 @@ class SegmentWidget(Container[Widget]):
     def _close(self) -> None:
         if not self._closed:
             self._closed = True
+            self._actions.close()
+            self._next_click.close()
+            self._viewer.layers.selection.events.active.disconnect(self._refresh_later)
+            self._viewer.events.help.disconnect(self._refresh_later)
             self._followed.close()
             self.session.close()
             self._project_jobs.close()

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +8,8 @@ from napari.layers import Labels, Points
 from napari.utils.key_bindings import coerce_keybinding
 
 from napari_glmedsa.errors import ImageFormatError, PromptError
-from napari_glmedsa.inference import MaskPrediction
+from napari_glmedsa.inference import MaskPrediction, Prompts
+from napari_glmedsa.ui import convert
 from napari_glmedsa.ui.convert import CLICK_FEATURE
 from napari_glmedsa.ui.layers import LayerTrio
 from napari_glmedsa.ui.styles import CLICK_COLORS, OUTLINE_MAX_PIXELS
@@ -55,16 +58,26 @@ def said(trio) -> list[str]:
 class Press:
     """What napari tells about a mouse press."""
 
+    type = "mouse_press"
+
     def __init__(self, *modifiers: str, button: int = 1) -> None:
         self.modifiers, self.button = modifiers, button
 
 
 def click(trio, at, *modifiers, button=1) -> None:
     """Do what napari does: tell the layer's callbacks of the press, then add."""
-    for callback in trio.clicks.layer.mouse_drag_callbacks:
-        if callback == trio.clicks._on_press:
-            callback(trio.clicks.layer, Press(*modifiers, button=button))
+    press = Press(*modifiers, button=button)
+    pressed = [
+        callback(trio.clicks.layer, press)
+        for callback in trio.clicks.layer.mouse_drag_callbacks
+        if callback == trio.clicks._on_press
+    ]
+    for one in pressed:
+        next(one)
     trio.clicks.layer.add(at)
+    press.type = "mouse_release"
+    for one in pressed:
+        assert next(one, None) is None
 
 
 # ------------------------------------------------------------- making the layers
@@ -249,14 +262,20 @@ def test_adding_moving_relabelling_and_removing_a_click_are_all_told(trio):
     assert seen[-1] == ([], [])
 
 
-def test_undo_takes_back_the_newest_click(trio):
-    click(trio, (5, 5))
-    click(trio, (6, 6), "Shift")
-    trio.clicks.remove_last()
-    assert said(trio) == ["lesion"]
-    trio.clicks.remove_last()
-    trio.clicks.remove_last()
-    assert len(trio.clicks) == 0
+def test_prompts_that_are_shown_are_those_of_before_and_nobody_hears_of_it(trio):
+    click(trio, (5, 6))
+    click(trio, (6, 7), "Shift")
+    before = replace(trio.prompts(), box=np.array([1.0, 2.0, 20.0, 30.0]))
+    trio.show_prompts(Prompts.empty())
+    assert trio.prompts().is_empty
+    heard = []
+    trio.clicks.changed.connect(lambda: heard.append("clicks"))
+    trio.strokes.changed.connect(lambda: heard.append("strokes"))
+    trio.show_prompts(before)
+    assert convert.fingerprint(trio.prompts()) == convert.fingerprint(before)
+    assert said(trio) == ["lesion", "background"]
+    assert [str(symbol) for symbol in trio.clicks.layer.symbol] == ["disc", "cross"]
+    assert heard == []
 
 
 def test_a_click_outside_is_named_and_removed_and_the_others_stay(trio):
@@ -289,12 +308,18 @@ def test_the_area_of_what_was_drawn_is_known_without_counting(trio, monkeypatch)
     assert trio.mask.object_area == 100
 
 
+def fill_freely(layer, label) -> None:
+    layer.preserve_labels = False
+    layer.fill((0, 0), label)
+
+
 @pytest.mark.parametrize(
     ("paint", "area"),
     [
         (lambda layer: layer.paint((30, 30), 1), 101),
         (lambda layer: layer.data_setitem((np.array([0]), np.array([0])), 0), 99),
-        (lambda layer: layer.fill((0, 0), 5), 0),
+        (lambda layer: layer.fill((0, 0), 5), 100),  # labels are protected
+        (lambda layer: fill_freely(layer, 5), 0),
         (lambda layer: (layer.paint((30, 30), 1), layer.undo()), 100),
         (lambda layer: (layer.paint((30, 30), 1), layer.undo(), layer.redo()), 101),
         (lambda layer: setattr(layer, "data", np.ones(SIZE, int)), 2400),

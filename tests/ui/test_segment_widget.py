@@ -88,7 +88,7 @@ def test_an_answer_that_comes_after_clear_is_not_drawn(ready, wait, qtbot):
     with qtbot.waitSignal(ready.widget._main_thread._called, timeout=LONG):
         click(ready, CLICK)
     ready.widget.form.clear_button.native.click()
-    ready.widget._on_clear_pressed()
+    ready.widget.act("clear")
     wait(lambda: ready.widget.session.state is SessionState.READY)
     qtbot.wait(50)
     assert not ready.mask.data.any()
@@ -218,7 +218,7 @@ def test_the_buttons_say_what_can_be_done(ready, wait):
     click(ready, CLICK, wait=wait)
     wait(lambda: all(b.enabled for b in (*buttons, form.save_button)))
     form.accept_button.native.click()
-    assert [b.enabled for b in buttons] == [False] * 3
+    assert [b.enabled for b in buttons] == [True, False, False]
     assert form.save_button.enabled
 
 
@@ -375,11 +375,11 @@ def test_deleting_a_layer_raises_nothing_and_clicking_works_again(
     answered(ready, wait)
 
 
-def test_deleting_the_clicks_layer_leaves_the_mask(ready, wait):
+def test_deleting_the_clicks_layer_leaves_the_mask(ready, wait, qtbot):
     click(ready, CLICK, wait=wait)
     before = drawn(ready).copy()
     ready.viewer.layers.remove("lesion")
-    wait(lambda: not ready.widget.form.undo_button.enabled)
+    qtbot.wait(50)
     assert np.array_equal(drawn(ready), before)
     assert ready.widget.form.accept_button.enabled
 
