@@ -95,8 +95,8 @@ class Predictor:
         Names the weights; part of every embedding's key.
     precision
         Of the image encoder; the decoder always computes in float32. ``"auto"``
-        takes bf16 where the processor computes in it, several times faster and
-        not quite the same; ``"fp32"`` is exact up to rounding.
+        takes bf16 where the processor is faster with it, which is not quite the
+        same; ``"fp32"`` is exact up to rounding.
     multimask_output
         Let SAM propose three masks and take the one it believes in most.
     """

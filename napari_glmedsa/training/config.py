@@ -67,7 +67,8 @@ class TrainingConfig:
     augmentation
         ``"standard"`` turns, flips, reframes and relights.
     precision
-        Of the encoder; ``"auto"`` takes bf16 where the device computes in it.
+        Of the encoder; ``"auto"`` takes bf16 where the device is faster with it, and a
+        run that goes on stays with what it began with.
     checkpointing
         Recompute blocks in the backward pass instead of keeping their activations.
     seed

@@ -75,7 +75,9 @@ class Trainer:
         self.processes = Processes()
         alone = self.processes.count == 1
         self.device = resolve_device(device) if alone else self.processes.device
-        self.precision = resolve_precision(config.precision, self.device)
+        # ``auto`` measures: each process for itself might find something else
+        found = resolve_precision(config.precision, self.device)
+        self.precision = self.processes.tell(found)
         self.trained = select_parameters(sam, config)
         self.sam = sam.to(self.device).eval()  # SAM has no dropout to switch on
         fuse_attention(self.sam.image_encoder)
@@ -254,6 +256,7 @@ class Trainer:
         return {
             **{name: getattr(self, name) for name in _COUNTERS},
             "config": self.config.to_json(),
+            "precision": self.precision,
             **{name: getattr(self.economy, name) for name in _ECONOMY},
             "images": self._images,
             "weights": {name: p.detach() for name, p in self.trained.items()},
@@ -282,7 +285,7 @@ class Trainer:
                 setattr(self, name, state[name])
             for name in _ECONOMY:
                 setattr(self.economy, name, state[name])
-            self._images = state["images"]
+            self._images, self.precision = state["images"], state["precision"]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise TrainingError(
                 f"The checkpoint belongs to another run ({error}); start a new one."

@@ -4,6 +4,8 @@ P3: many prompts and many images at once. P5: the whole predictor.
 """
 
 import copy
+import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from napari_glmedsa.inference import (
     available_devices,
     build_sam,
     decode_masks,
+    device,
     resize_sam,
     resolve_device,
     resolve_precision,
@@ -382,27 +385,60 @@ def test_only_devices_that_are_there_can_be_chosen():
             resolve_device(name)
 
 
-def test_automatic_precision_is_bfloat16_where_the_processor_has_it(
-    tiny_sam, image, monkeypatch
+@pytest.mark.parametrize(
+    ("in_hardware", "times_faster", "expected"),
+    [(True, 2.1, "bf16"), (True, 0.6, "fp32"), (True, 1.1, "fp32"), (False, 9, "fp32")],
+)
+def test_automatic_precision_is_bfloat16_where_that_is_clearly_faster(
+    tiny_sam, image, monkeypatch, in_hardware, times_faster, expected
 ):
-    cpu = torch.device("cpu")
-    for supported, expected in ((True, "bf16"), (False, "fp32")):
-        monkeypatch.setattr(
-            torch.cpu,
-            "_is_avx512_bf16_supported",
-            lambda supported=supported: supported,
-            raising=False,
-        )
-        monkeypatch.setattr(
-            torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False
-        )
-        assert resolve_precision("auto", cpu) == expected
-        predictor = Predictor(tiny_sam, fingerprint="a", precision="auto")
-        assert predictor.precision == expected
-        exact = Predictor(tiny_sam, fingerprint="a", precision=expected)
-        assert predictor.encode(image).key == exact.encode(image).key
+    monkeypatch.setattr(device, "bf16_speed_up", lambda _: times_faster)
+    for name, answer in (
+        ("_is_avx512_bf16_supported", in_hardware),
+        ("_is_amx_tile_supported", False),
+    ):
+        monkeypatch.setattr(torch.cpu, name, partial(bool, answer), raising=False)
+    assert resolve_precision("auto", torch.device("cpu")) == expected
+    predictor = Predictor(tiny_sam, fingerprint="a", precision="auto")
+    assert predictor.precision == expected
+    exact = Predictor(tiny_sam, fingerprint="a", precision=expected)
+    assert predictor.encode(image).key == exact.encode(image).key
+
+
+def test_automatic_precision_is_exact_where_bfloat16_is_not_in_hardware(tiny_sam):
     assert resolve_precision("auto", torch.device("mps")) == "fp32"
     assert Predictor(tiny_sam, fingerprint="a").precision == "fp32"
+
+
+def test_a_device_is_measured_once_and_the_quicker_of_two_types_is_found(monkeypatch):
+    slow, calls = torch.float32, []
+
+    def seconds(tokens, weight):
+        assert tokens.dtype == weight.dtype
+        calls.append(tokens.dtype)
+        disturbed = len(calls) % 3 == 0  # by other programs, now and then
+        return (3.0 if tokens.dtype == slow else 1.0) * (10 if disturbed else 1)
+
+    monkeypatch.setattr(device, "_seconds", seconds)
+    device.bf16_speed_up.cache_clear()
+    try:
+        cpu = torch.device("cpu")
+        assert device.bf16_speed_up(cpu) == 3.0
+        n_calls = len(calls)
+        assert device.bf16_speed_up(cpu) == 3.0
+        assert len(calls) == n_calls
+        slow = torch.bfloat16
+        device.bf16_speed_up.cache_clear()
+        assert device.bf16_speed_up(cpu) == pytest.approx(1 / 3)
+    finally:
+        device.bf16_speed_up.cache_clear()
+
+
+def test_measuring_a_device_takes_a_moment_and_gives_a_plausible_number():
+    device.bf16_speed_up.cache_clear()
+    start = time.process_time()
+    assert 0.01 < device.bf16_speed_up(torch.device("cpu")) < 100
+    assert time.process_time() - start < 5
 
 
 def test_the_predictor_encodes_as_stock_sam_does(tiny_sam, image):

@@ -8,6 +8,7 @@ from training import lesions, make_sam, run, same, small, timeless, weights
 
 from napari_glmedsa.adapters import GLMedSAConfig
 from napari_glmedsa.errors import TrainingError
+from napari_glmedsa.inference import device
 from napari_glmedsa.training.trainer import Trainer
 
 RUNS = {
@@ -67,6 +68,24 @@ def test_an_economy_once_made_is_kept_after_going_on():
     again.load_state_dict(through_a_file(trainer.state_dict()))
     assert again.economy.micro_batch == 1
     assert again.economy.checkpointing
+
+
+def test_a_run_goes_on_in_the_precision_it_began_with(monkeypatch):
+    """Wherever it goes on: on another computer, automatic would be another one."""
+
+    def with_bf16(times_faster):
+        monkeypatch.setattr(device, "_has_bf16", lambda _: True)
+        monkeypatch.setattr(device, "bf16_speed_up", lambda _: times_faster)
+
+    config = small(precision="auto")
+    with_bf16(2.0)
+    trainer, _, states = run(config)
+    assert trainer.precision == "bf16"
+    with_bf16(0.6)
+    assert Trainer(make_sam(), config, device="cpu").precision == "fp32"
+    again, _, _ = run(config, state=through_a_file(states[1]))
+    assert again.precision == "bf16"
+    assert same(weights(again), weights(trainer))
 
 
 def test_the_state_of_another_run_is_refused_with_one_sentence():
