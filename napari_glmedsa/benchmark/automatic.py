@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_glmedsa.baselines.networks import NETWORKS, build_network
 from napari_glmedsa.baselines.segmenter import (
@@ -15,6 +14,7 @@ from napari_glmedsa.baselines.segmenter import (
     Segmenter,
 )
 from napari_glmedsa.baselines.training import NetworkTrainer
+from napari_glmedsa.benchmark.answers import Answer
 from napari_glmedsa.benchmark.index import dataset
 from napari_glmedsa.benchmark.made import Made, OnProgress
 from napari_glmedsa.benchmark.parts import Parts
@@ -68,26 +68,29 @@ def make_automatic(
     trainer = NetworkTrainer(network, config, size=size)
     path = folder / CHECKPOINT
     state = read_checkpoint(path)
-    seconds = 0.0
+    seconds, curve = 0.0, []
     if state is not None:
         trainer.load_state_dict(state)
-        seconds = float(state["seconds"])
+        seconds, curve = float(state["seconds"]), list(state.get("curve", []))
     train = dataset(parts.train)
     while not trainer.finished:
         started = time.monotonic()
-        trainer.train_epoch(train, on_step=lambda *done: say("training", *done))
+        loss = trainer.train_epoch(train, on_step=lambda *done: say("training", *done))
         seconds += time.monotonic() - started
-        write_checkpoint(path, {**trainer.state_dict(), "seconds": seconds})
+        curve.append({"epoch": trainer.epoch, "loss": loss})
+        known = {"seconds": seconds, "curve": curve}
+        write_checkpoint(path, {**trainer.state_dict(), **known})
     return Made(
         _automatic(NetworkSegmenter(network, size=size)),
         trainable=sum(p.numel() for p in network.parameters()),
         seconds=seconds,
         config=config.to_json(),
+        curve=curve,
     )
 
 
-def _automatic(segmenter: Segmenter) -> Callable[[Case], NDArray[np.bool_]]:
-    def segment(case: Case) -> NDArray[np.bool_]:
-        return segmenter.segment(case.image)
+def _automatic(segmenter: Segmenter) -> Callable[[Case], Answer]:
+    def segment(case: Case) -> Answer:
+        return Answer(segmenter.segment(case.image), np.empty((0, 2)))
 
     return segment

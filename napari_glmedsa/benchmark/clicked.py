@@ -4,10 +4,9 @@ import time
 from collections import deque
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from segment_anything.modeling import Sam
 
+from napari_glmedsa.benchmark.answers import Answer
 from napari_glmedsa.benchmark.index import dataset
 from napari_glmedsa.benchmark.made import CHECKPOINT_SECONDS, Made, OnProgress
 from napari_glmedsa.benchmark.parts import Parts
@@ -19,7 +18,7 @@ from napari_glmedsa.training.checkpoint import (
     write_checkpoint,
 )
 from napari_glmedsa.training.config import TrainingConfig
-from napari_glmedsa.training.events import StepEvent
+from napari_glmedsa.training.events import EpochEvent, StepEvent
 from napari_glmedsa.training.trainer import Trainer
 
 
@@ -50,17 +49,19 @@ def make_clicked(
         Where to compute, and who is told how far it is.
     """
     seconds, trainable = 0.0, 0
+    curve: list[dict[str, float]] = []
     if config is not None:
         trainer = Trainer(sam, config, device=device)
         trainable = sum(p.numel() for p in trainer.trained.values())
-        seconds = _train(trainer, parts, folder, say)
+        seconds, curve = _train(trainer, parts, folder, say)
         sam = trainer.sam
     total = sum(p.numel() for p in sam.parameters())
     predictor = Predictor(sam, fingerprint=folder.name)
 
-    def segment(case: Case) -> NDArray[np.bool_]:
+    def segment(case: Case) -> Answer:
         answers = replay_clicks(predictor, case, n_clicks=clicks, seed=seed)
-        return deque(answers, maxlen=1)[0].mask
+        (last,) = deque(answers, maxlen=1)
+        return Answer(last.mask, last.prompts.point_coords)
 
     return Made(
         segment,
@@ -68,25 +69,32 @@ def make_clicked(
         trainable=trainable,
         seconds=seconds,
         config=config.to_json() if config else {},
+        curve=curve,
     )
 
 
-def _train(trainer: Trainer, parts: Parts, folder: Path, say: OnProgress) -> float:
-    """Train to the last epoch; return the seconds it took, over all interruptions."""
+def _train(
+    trainer: Trainer, parts: Parts, folder: Path, say: OnProgress
+) -> tuple[float, list[dict[str, float]]]:
+    """Train to the last epoch; return `Made.seconds` and `Made.curve`."""
     train, val = dataset(parts.train), dataset(parts.val)
     path = folder / CHECKPOINT
-    state = read_checkpoint(path)
-    spent = float(state["seconds"]) if state else 0.0
+    state = read_checkpoint(path) or {}
+    spent, curve = float(state.pop("seconds", 0)), list(state.pop("curve", []))
     config, started, written = trainer.config, time.monotonic(), time.monotonic()
     n_steps = config.steps_per_epoch(len(train)) * config.epochs
 
     def seconds() -> float:
         return spent + time.monotonic() - started
 
-    for event in trainer.fit(train, val, state=state):
+    for event in trainer.fit(train, val, state=state or None):
         if isinstance(event, StepEvent):
             say("training", event.step, n_steps)
+        elif isinstance(event, EpochEvent):
+            dice, jaccard = event.val_dice, event.val_iou
+            curve.append({"epoch": event.epoch, "val_dice": dice, "val_iou": jaccard})
         if trainer.finished or time.monotonic() - written > CHECKPOINT_SECONDS:
-            write_checkpoint(path, {**trainer.state_dict(), "seconds": seconds()})
+            known = {"seconds": seconds(), "curve": curve}
+            write_checkpoint(path, {**trainer.state_dict(), **known})
             written = time.monotonic()
-    return seconds()
+    return seconds(), curve

@@ -8,19 +8,29 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from napari_glmedsa.benchmark.index import IndexRow
+from napari_glmedsa.benchmark.tiles import ANSWER, TRUTH, Tile, draw_sheet, draw_tile
 from napari_glmedsa.benchmark.traits import Traits
-from napari_glmedsa.evaluation import Case, replay_clicks
+from napari_glmedsa.evaluation import replay_clicks
 from napari_glmedsa.files import atomic_write, write_json
 from napari_glmedsa.inference import Predictor
 from napari_glmedsa.metrics import JACCARD_THRESHOLD, overlap
-from napari_glmedsa.overlay import draw_outlines
 from napari_glmedsa.training.gate import paired_bootstrap
 
-TRUTH, ANSWER = "#ffffff", "#00e5ff"
-_COLUMNS, _TILE, _CAPTION = 5, 220, 18
+_COLUMNS, _SIDE = 5, 220  # of the contact sheet; pixels of a tile
+NOTES = """\
+Lesion size is the lesion's share of the picture; contrast the distance (Delta E 1976)
+of its mean colour from the skin around it. Skin is grouped by the individual typology
+angle of that skin. The camera is not calibrated and the light unknown, methods to take
+the angle from pixels disagree, and public sets show hardly any dark skin (Fitzpatrick V
+and VI below 1 %): read a group as light or dark pictures, not as people, and mind its
+n. Dark corners and hair are found by simple filters that miss some and see some that
+are not there; rulers and gel bubbles are not looked for. Intervals are bootstraps over
+the images of a group.
+"""
+"""What a reader of the groups must know."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +94,12 @@ def judge(
                 dice=2 * jaccard / (1 + jaccard),
                 iou=jaccard,
                 traits=Traits.of(case),
-                tile=_tile(case, answer.mask, answer.prompts.point_coords),
+                tile=draw_tile(
+                    case.image,
+                    [(case.mask, TRUTH), (answer.mask, ANSWER)],
+                    answer.prompts.point_coords,
+                    side=_SIDE,
+                ),
             )
         )
         if on_image is not None:
@@ -155,17 +170,11 @@ def write_fairness(
 def contact_sheet(judged: Sequence[JudgedImage], n: int) -> Image.Image:
     """Draw the worst cases: truth white, answer cyan, clicks blue, Dice below."""
     chosen = sorted(judged, key=lambda image: image.dice)[:n]
-    rows = -(-len(chosen) // _COLUMNS)
-    sheet = Image.new("RGB", (_COLUMNS * _TILE, rows * (_TILE + _CAPTION)), "#202020")
-    draw = ImageDraw.Draw(sheet)
-    for index, image in enumerate(chosen):
-        top, left = divmod(index, _COLUMNS)
-        x, y = left * _TILE, top * (_TILE + _CAPTION)
-        tile = Image.fromarray(image.tile)
-        sheet.paste(tile, (x + (_TILE - tile.width) // 2, y))
-        caption = f"{image.row.id}  Dice {image.dice:.2f}"
-        draw.text((x + 4, y + _TILE + 2), caption, fill="#e0e0e0")
-    return sheet
+    tiles = [
+        Tile(image.tile, f"{image.row.id}  Dice {image.dice:.2f}") for image in chosen
+    ]
+    rows = [tiles[start : start + _COLUMNS] for start in range(0, n, _COLUMNS)]
+    return draw_sheet([row for row in rows if row], side=_SIDE)
 
 
 def _score(grouping: str, group: str, images: Sequence[JudgedImage]) -> GroupScore:
@@ -198,22 +207,4 @@ def _markdown(
             f"{100 * score.failures:.1f} %",
         )
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def _tile(
-    case: Case, mask: NDArray[np.bool_], point_coords: NDArray[np.float64]
-) -> NDArray[np.uint8]:
-    height, width = case.mask.shape
-    scale = _TILE / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    outlines = [
-        (np.asarray(Image.fromarray(one).resize(size)), colour)
-        for one, colour in ((case.mask, TRUTH), (mask, ANSWER))
-    ]
-    small = np.asarray(Image.fromarray(case.image).resize(size))
-    picture = draw_outlines(small, outlines, width=1.5)
-    draw = ImageDraw.Draw(picture)
-    for x, y in (point_coords + 0.5) * scale:
-        draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill="#0072ff", outline="#ffffff")
-    return np.asarray(picture)
+    return "\n".join([*lines, "", NOTES])

@@ -37,8 +37,23 @@ class IndexRow:
     fold: str = ""
 
     def case(self) -> Case:
-        """Read photograph and mask."""
-        return Case(self.id, read_image(self.image), read_mask(self.mask))
+        """Read photograph and mask.
+
+        Raises
+        ------
+        ImageFormatError
+            If a file cannot be read.
+        ProjectError
+            If the mask is of another size than the photograph.
+        """
+        case = Case(self.id, read_image(self.image), read_mask(self.mask))
+        if case.mask.shape != case.image.shape[:2]:
+            sizes = [" x ".join(map(str, a.shape[:2])) for a in (case.image, case.mask)]
+            raise ProjectError(
+                f"{self.image} has {sizes[0]} pixels and its mask {self.mask} "
+                f"{sizes[1]}; give the mask of that very image."
+            )
+        return case
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +75,7 @@ class DataIndex:
         Raises
         ------
         ProjectError
-            If it cannot be read or lacks a column.
+            If it cannot be read, lacks a column or a value, or names an image twice.
         """
         file = path / "index.csv" if path.is_dir() else path
         try:
@@ -72,7 +87,7 @@ class DataIndex:
                         f"The index {file} has no column {', '.join(missing)}; it "
                         f"needs {', '.join(_NEEDED)}."
                     )
-                found = tuple(_row(file.parent, line) for line in reader)
+                found = tuple(_row(file, reader.line_num, line) for line in reader)
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise ProjectError(
                 f"The index {file} cannot be read ({error}); give a CSV file with the "
@@ -88,7 +103,7 @@ class DataIndex:
         Raises
         ------
         ProjectError
-            If one of them has none.
+            If one of them has none, or a file of theirs is missing.
         """
         wanted = tuple(protocols)
         known = {row.protocol for row in self.rows}
@@ -99,6 +114,13 @@ class DataIndex:
                     f"{', '.join(sorted(known)) or 'none'}."
                 )
         found = [row for row in self.rows if row.protocol in wanted]
+        files = [path for row in found for path in (row.image, row.mask)]
+        missing = [path for path in files if not path.is_file()]
+        if missing:  # before hours of training, not after them
+            raise ProjectError(
+                f"{len(missing)} of the {len(files)} files that the index names are "
+                f"not there, such as {missing[0]}; get them, or leave out their lines."
+            )
         return sorted(found, key=lambda row: row.id)
 
 
@@ -113,11 +135,17 @@ def dataset(rows: Sequence[IndexRow]) -> SegmentationDataset:
     return SegmentationDataset(list(known), read)
 
 
-def _row(folder: Path, line: dict[str, str]) -> IndexRow:
+def _row(file: Path, number: int, line: dict[str, str]) -> IndexRow:
+    empty = [column for column in _NEEDED if not line[column]]
+    if empty:
+        raise ProjectError(
+            f"Line {number} of the index {file} has no {', '.join(empty)}; complete it "
+            "or leave it out."
+        )
     return IndexRow(
         line["id"],
-        folder / line["image"],
-        folder / line["mask"],
+        file.parent / line["image"],
+        file.parent / line["mask"],
         line["protocol"],
         line.get("fold") or "",
     )

@@ -1,12 +1,10 @@
 """What the two kinds of methods have in common once they are trained."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from napari_glmedsa.benchmark.answers import Answer
 from napari_glmedsa.evaluation import Case
 
 OnProgress = Callable[[str, int, int], None]
@@ -23,18 +21,21 @@ class Made:
     Parameters
     ----------
     segment
-        Gives the mask (H, W) of a case; one that takes clicks draws them from the
-        case's own mask.
+        Answers to a case; a method that takes clicks draws them from the case's own
+        mask.
     frozen, trainable
         Numbers of parameters, as counted.
     seconds
         Of training, over all interruptions.
     config
         The training configuration, or nothing.
+    curve
+        One entry per epoch: its number with what was measured after it.
     """
 
-    segment: Callable[[Case], NDArray[np.bool_]]
+    segment: Callable[[Case], Answer]
     frozen: int = 0
     trainable: int = 0
     seconds: float = 0.0
     config: Mapping[str, Any] = field(default_factory=dict)
+    curve: Sequence[Mapping[str, float]] = ()

@@ -22,16 +22,19 @@ RECIPES: Mapping[RecipeName, TrainingConfig] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Printed:
-    """What the paper's Table I prints for a method, in percent; None is not printed.
+    """What the paper's Table I prints for a method.
 
     Parameters
     ----------
+    parameters
+        In millions: all, or frozen or not / trained.
     dice, iou
-        By number of clicks; 0 is a method without clicks.
+        In percent, by number of clicks (0 without clicks), as far as they are known.
     """
 
-    dice: Mapping[int, float]
-    iou: Mapping[int, float]
+    parameters: str
+    dice: Mapping[int, float] = field(default_factory=dict)
+    iou: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ class Method:
     mask_decoder
         Train the mask decoder, too.
     printed
-        The paper's own figures, if it has a row for the method.
+        The paper's own row, if it has one for the method.
     """
 
     name: str
@@ -97,14 +100,19 @@ def _sites(*sites: AdapterSite) -> dict[str, Any]:
 
 
 _TABLE_I = (
-    Method("sam", "SAM, zero-shot", "nothing"),
-    Method("sam_full", "SAM, fully fine-tuned", "full"),
+    Method("sam", "SAM, zero-shot", "nothing", printed=Printed("636 / 0")),
+    Method(
+        "sam_full",
+        "SAM, fully fine-tuned (MedSAM)",
+        "full",
+        printed=Printed("636 / 636"),
+    ),
     Method(
         "med_sa",
         "Med-SA (attn + mlp)",
         "adapters",
         _sites("attn", "mlp"),
-        printed=Printed({1: 92.6, 3: 93.4}, {1: 84.1, 3: 84.7}),
+        printed=Printed("636 / 13", {1: 92.6, 3: 93.4}, {1: 84.1, 3: 84.7}),
     ),
     Method("gmed_sa", "GMed-SA (block)", "adapters", _sites("block")),
     Method(
@@ -112,7 +120,7 @@ _TABLE_I = (
         "GL-Med-SA (attn + mlp + block)",
         "adapters",
         _sites(*_GL),
-        printed=Printed({1: 92.9, 3: 93.8}, {1: 84.5, 3: 85.0}),
+        printed=Printed("636 / 20", {1: 92.9, 3: 93.8}, {1: 84.5, 3: 85.0}),
     ),
 )
 _ABLATION = tuple(
@@ -132,16 +140,21 @@ _ABLATION = tuple(
     )
 )
 _AUTOMATIC = tuple(
-    Method(name, title, "classic" if name in _CLASSICS else "network")
-    for name, title in (
-        ("unet_resnet34", "ResUNet (U-Net, ResNet-34)"),
-        ("deeplabv3plus_boundary", "BEAL's essence (DeepLabV3+, boundary)"),
-        ("dynunet", "nnU-Net's architecture (DynUNet)"),
-        ("transunet", "TransUNet"),
-        ("unetr", "UNETR"),
-        ("swinunetr", "Swin-UNETR"),
-        ("otsu", "Otsu's threshold"),
-        ("random_walker", "Random walker"),
+    Method(
+        name,
+        title,
+        "classic" if name in _CLASSICS else "network",
+        printed=Printed(millions) if millions else None,
+    )
+    for name, title, millions in (
+        ("unet_resnet34", "ResUNet (U-Net, ResNet-34)", "17"),
+        ("deeplabv3plus_boundary", "BEAL's essence (DeepLabV3+, boundary)", "25"),
+        ("dynunet", "nnU-Net's architecture (DynUNet)", "16"),
+        ("transunet", "TransUNet", "96"),
+        ("unetr", "UNETR", "104"),
+        ("swinunetr", "Swin-UNETR", "138"),
+        ("otsu", "Otsu's threshold", ""),
+        ("random_walker", "Random walker", ""),
     )
 )
 METHODS: Mapping[str, Method] = MappingProxyType(
@@ -156,15 +169,15 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Names that stand for several methods."""
 
-NOT_RUN: Mapping[str, str] = MappingProxyType(
+NOT_RUN: Mapping[str, Printed] = MappingProxyType(
     {
-        "TransBTS": "not at hand",
-        "EnsemDiff": "not at hand",
-        "MTSeg": "not at hand",
-        "UltraUNet": "not at hand",
-        "FAT-Net": "not at hand",
-        "BAT": "91.2 / 84.3",
-        "SegDiff": "not at hand",
+        "TransBTS": Printed("39"),
+        "EnsemDiff": Printed("27"),
+        "MTSeg": Printed("19"),
+        "UltraUNet": Printed("19"),
+        "FAT-Net": Printed("75"),
+        "BAT": Printed("88", {0: 91.2}, {0: 84.3}),
+        "SegDiff": Printed("32"),
     }
 )
-"""Further rows of the paper, with the figures printed there where they are known."""
+"""Further rows of the paper, which nothing here runs."""

@@ -2,13 +2,14 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from napari_glmedsa.benchmark.methods import METHODS, NOT_RUN
+from napari_glmedsa.benchmark.methods import GROUPS, METHODS, NOT_RUN, Printed
+from napari_glmedsa.benchmark.result import RowResult
 from napari_glmedsa.benchmark.summary import Comparison, Line, compare_lines
 from napari_glmedsa.evaluation import jensen_bound
 from napari_glmedsa.files import atomic_write, write_json
@@ -26,6 +27,7 @@ _HEADINGS = (
     "training s",
     "peak GB",
     "ms / image",
+    "as printed: parameters (M)",
     "as printed: Dice / IoU",
 )
 
@@ -63,6 +65,21 @@ def write_report(
     write_json(folder / "table.json", document)
 
 
+def facts(results: Sequence[RowResult]) -> dict[str, str]:
+    """Return what a reader must know beside the figures, from the rows themselves."""
+    learnt = [result for result in results if result.config]
+    found = {
+        "base": _all(result.question["base"] for result in results),
+        "recipe": _all(result.row.recipe for result in learnt),
+        "epochs": _all(result.config["epochs"] for result in learnt),
+        "images learnt from": _all(len(result.question["train"]) for result in learnt),
+        "seeds": _all(result.row.seed for result in results),
+    }
+    for key in dict.fromkeys(key for result in results for key in result.machine):
+        found[key] = _all(r.machine[key] for r in results if key in r.machine)
+    return {key: text for key, text in found.items() if text}
+
+
 def compare_all(lines: Sequence[Line]) -> list[Comparison]:
     """Compare every two methods of one recipe, protocol and number of clicks."""
     return [
@@ -82,17 +99,24 @@ def to_markdown(
     """Return the tables, one per protocol and recipe, with what a reader must know."""
     parts = [f"Made by\n\n```\n{command}\n```\n"]
     parts += [f"- {key}: {value}" for key, value in facts.items()]
+    parts += tables(lines, comparisons)
+    parts.append(f"\n{_NOTES}{bound_note()}")
+    return "\n".join(parts) + "\n"
+
+
+def tables(lines: Sequence[Line], comparisons: Sequence[Comparison]) -> list[str]:
+    """Return the lines of Markdown tables, figures and tests of each protocol."""
+    parts = []
     for protocol in dict.fromkeys(line.protocol for line in lines):
         own = [line for line in lines if line.protocol == protocol]
         parts.append(f"\n## {protocol}, {own[0].n_images} images\n")
-        parts += _table(_HEADINGS, [_cells(line) for line in own] + _not_run())
+        parts += _table(_HEADINGS, [_cells(line) for line in own] + _not_run(own))
         tested = [c for c in comparisons if c.protocol == protocol]
         if tested:
             parts.append("\nDifferences in mean Dice on the same images and clicks:\n")
             headings = ("first", "second", "clicks", "difference", "95 %", "p")
             parts += _table(headings, [_difference(c) for c in tested])
-    parts.append(f"\n{_NOTES}{_bound_note()}")
-    return "\n".join(parts) + "\n"
+    return parts
 
 
 def to_csv(lines: Sequence[Line]) -> str:
@@ -113,7 +137,7 @@ _NOTES = (
 )
 
 
-def _bound_note() -> str:
+def bound_note() -> str:
     """Say which printed rows cannot be per-image means of the same masks."""
     broken = [
         f"{method.title}, {clicks} clicks ({printed.iou[clicks]:.1f} below "
@@ -125,16 +149,17 @@ def _bound_note() -> str:
     ]
     return (
         "A mean IoU is never below D / (2 - D) of the mean Dice D; as printed, these "
-        f"rows are: {'; '.join(broken)}. So no run can match both of their columns."
+        f"rows are: {'; '.join(broken)}. So no run can match both of their columns. "
+        "The measured rows are checked to keep the bound."
     )
+
+
+def _all(values: Iterable[object]) -> str:
+    return ", ".join(dict.fromkeys(map(str, values)))
 
 
 def _cells(line: Line) -> tuple[str, ...]:
     method = METHODS[line.method]
-    printed = "-"
-    if method.printed is not None and line.clicks in method.printed.dice:
-        dice, iou = method.printed.dice[line.clicks], method.printed.iou[line.clicks]
-        printed = f"{dice:.1f} / {iou:.1f}"
     return (
         method.title,
         str(line.clicks),
@@ -148,17 +173,28 @@ def _cells(line: Line) -> tuple[str, ...]:
         f"{line.training_seconds:.0f}",
         f"{line.peak_memory / 1e9:.1f}",
         f"{line.milliseconds:.0f}",
-        printed,
+        *_printed(method.printed, line.clicks),
     )
 
 
-def _not_run() -> list[tuple[str, ...]]:
-    """Return the rows of the paper that nothing here runs."""
+def _not_run(lines: Sequence[Line]) -> list[tuple[str, ...]]:
+    """Return the rows of the paper that nothing here runs, for a table like its own."""
+    if all(line.method in GROUPS["ablation"] for line in lines):
+        return []
     dash = "-"
     return [
-        (title, dash, dash, "not run here", *[dash] * 8, printed)
+        (title, dash, dash, "not run here", *[dash] * 8, *_printed(printed, 0))
         for title, printed in NOT_RUN.items()
     ]
+
+
+def _printed(printed: Printed | None, clicks: int) -> tuple[str, str]:
+    if printed is None:
+        return "-", "-"
+    if clicks not in printed.dice:
+        return printed.parameters, "not at hand"
+    dice, iou = printed.dice[clicks], printed.iou[clicks]
+    return printed.parameters, f"{dice:.1f} / {iou:.1f}"
 
 
 def _difference(comparison: Comparison) -> tuple[str, ...]:

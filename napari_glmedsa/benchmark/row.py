@@ -1,102 +1,26 @@
 """One row of a table: a method trained with one seed, and measured."""
 
+import platform
 import statistics
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 import torch
 from segment_anything.modeling import Sam
 
+from napari_glmedsa.benchmark.answers import KeepAnswer, keeping_answers
 from napari_glmedsa.benchmark.automatic import make_automatic
 from napari_glmedsa.benchmark.clicked import make_clicked
 from napari_glmedsa.benchmark.made import Made, OnProgress
-from napari_glmedsa.benchmark.methods import METHODS, RecipeName
+from napari_glmedsa.benchmark.methods import METHODS
 from napari_glmedsa.benchmark.parts import Parts
-from napari_glmedsa.errors import TrainingError
-from napari_glmedsa.files import read_json, write_json
+from napari_glmedsa.benchmark.result import Row, RowResult, ask, finished_row
 from napari_glmedsa.metrics import JACCARD_THRESHOLD, overlap
 from napari_glmedsa.registry import ModelRegistry
 from napari_glmedsa.training.checkpoint import CHECKPOINT
-
-_RESULT = "result.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What is to be run.
-
-    Parameters
-    ----------
-    method
-        A name of `METHODS`.
-    recipe
-        How it is trained.
-    clicks
-        Of the training, and after how many it is measured; 0 for automatic methods.
-    seed
-        Of fresh weights, training and clicks.
-    epochs
-        Instead of the recipe's.
-    """
-
-    method: str
-    recipe: RecipeName
-    clicks: int
-    seed: int
-    epochs: int | None = None
-
-    @property
-    def name(self) -> str:
-        """The folder's name below the table's."""
-        recipe = "" if METHODS[self.method].is_fixed else f"{self.recipe}-"
-        clicks = f"-{self.clicks}p" if self.clicks else ""
-        return f"{recipe}{self.method}{clicks}-seed{self.seed}"
-
-
-@dataclass(frozen=True, eq=False)
-class RowResult:
-    """What came of a row.
-
-    Parameters
-    ----------
-    row
-        What was run.
-    frozen, trainable
-        Numbers of parameters, as counted.
-    scores
-        Protocol to image id to metric: Dice, IoU, threshold Jaccard after the last
-        click, and the pixels in both masks and in either.
-    training_seconds, milliseconds
-        Of training; of one image, encoded and clicked (median).
-    peak_memory
-        Bytes of the process at most.
-    config
-        The training configuration, or nothing.
-    question
-        What the figures depend on besides `row`: base, images, limits.
-    """
-
-    row: Row
-    frozen: int
-    trainable: int
-    scores: Mapping[str, Mapping[str, Mapping[str, float]]]
-    training_seconds: float
-    milliseconds: float
-    peak_memory: int
-    config: Mapping[str, Any]
-    question: Mapping[str, Any]
-
-    @classmethod
-    def read(cls, folder: Path) -> Self | None:
-        """Read what `run_row` left in a folder; None if it did not end there."""
-        if not (folder / _RESULT).exists():
-            return None
-        document = read_json(folder / _RESULT)
-        return cls(**{**document, "row": Row(**document["row"])})
 
 
 def run_row(
@@ -135,13 +59,13 @@ def run_row(
     say = on_progress or (lambda *_: None)
     folder.mkdir(parents=True, exist_ok=True)
     sam, base_sha256 = registry.load_base(base, device=torch.device("cpu"))
-    question = {"base": base, "base_sha256": base_sha256, **parts.to_json()}
-    known = RowResult.read(folder)
+    question = ask(base, base_sha256, parts)
+    known = finished_row(row, question, folder)
     if known is not None:
-        _refuse_another(known.question, question, known.row, row, folder)
         return known
     made = _make(row, parts, sam, folder, device, say)
-    scores, milliseconds = _measure(made, parts, say)
+    with keeping_answers(folder) as keep:
+        scores, milliseconds = _measure(made, parts, keep, say)
     result = RowResult(
         row=row,
         frozen=made.frozen,
@@ -152,8 +76,10 @@ def run_row(
         peak_memory=_peak_memory(),
         config=made.config,
         question=question,
+        machine=machine(),
+        curve=made.curve,
     )
-    write_json(folder / _RESULT, asdict(result))
+    result.write(folder)
     (folder / CHECKPOINT).unlink(missing_ok=True)
     return result
 
@@ -181,7 +107,7 @@ def _make(
 
 
 def _measure(
-    made: Made, parts: Parts, say: OnProgress
+    made: Made, parts: Parts, keep: KeepAnswer, say: OnProgress
 ) -> tuple[dict[str, dict[str, dict[str, float]]], float]:
     """Return what `RowResult.scores` holds, and the median milliseconds per image."""
     scores: dict[str, dict[str, dict[str, float]]] = {}
@@ -192,9 +118,10 @@ def _measure(
         for image in rows:
             case = image.case()
             started = time.perf_counter()
-            mask = made.segment(case)
+            answer = made.segment(case)
             times.append(1000 * (time.perf_counter() - started))
-            scores[protocol][image.id] = _scores(*overlap(mask, case.mask))
+            scores[protocol][image.id] = _scores(*overlap(answer.mask, case.mask))
+            keep(protocol, image.id, answer)
             say("measuring", len(times), n_images)
     return scores, statistics.median(times)
 
@@ -210,18 +137,14 @@ def _scores(both: int, either: int) -> dict[str, float]:
     }
 
 
-def _refuse_another(
-    known: Mapping[str, Any],
-    question: Mapping[str, Any],
-    known_row: Row,
-    row: Row,
-    folder: Path,
-) -> None:
-    if known != question or known_row != row:
-        raise TrainingError(
-            f"{folder} holds figures of another base model, other images or another "
-            "number of epochs; give another --output, or remove that folder."
-        )
+def machine() -> dict[str, Any]:
+    """Return what a table says about where it was made."""
+    return {
+        "threads": torch.get_num_threads(),
+        "processor": platform.processor() or platform.machine(),
+        "torch": metadata.version("torch"),
+        "napari-glmedsa": metadata.version("napari-glmedsa"),
+    }
 
 
 def _peak_memory() -> int:

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
-from napari_glmedsa.benchmark.row import RowResult
+from napari_glmedsa.benchmark.result import Row, RowResult
+from napari_glmedsa.errors import TrainingError
 from napari_glmedsa.evaluation import jensen_bound
 from napari_glmedsa.training.gate import paired_bootstrap
 
@@ -135,6 +136,7 @@ def _line(results: Sequence[RowResult], protocol: str) -> Line:
     scores = {metric: values[metric].mean(0) for metric in METRICS}
     both, either = values["both"].sum(1), values["either"].sum(1)
     row = results[0].row
+    _require_jensen_bound(scores, row)
     return Line(
         method=row.method,
         recipe=row.recipe,
@@ -154,6 +156,17 @@ def _line(results: Sequence[RowResult], protocol: str) -> Line:
         peak_memory=max(r.peak_memory for r in results),
         scores=scores,
     )
+
+
+def _require_jensen_bound(scores: Scores, row: Row) -> None:
+    """Raise TrainingError if Dice and IoU cannot be of the same masks."""
+    dice, iou = float(scores["dice"].mean()), float(scores["iou"].mean())
+    if not iou >= jensen_bound(dice) - 1e-9:  # so that nan is refused, too
+        raise TrainingError(
+            f"The row {row.name} has a mean IoU of {iou:.4f}, which cannot go with its "
+            f"mean Dice of {dice:.4f}: its result.json was changed; remove its folder "
+            "to run it again."
+        )
 
 
 def _deviation(values: NDArray[np.float64]) -> float:

@@ -1,19 +1,21 @@
 """All rows of a table, one after the other, each in a process of its own."""
 
 import multiprocessing
-import platform
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
-from typing import Any
+
+import torch
 
 from napari_glmedsa.benchmark.automatic import CLASSICS
 from napari_glmedsa.benchmark.made import OnProgress
 from napari_glmedsa.benchmark.methods import METHODS, RECIPES, RecipeName
 from napari_glmedsa.benchmark.parts import Parts
-from napari_glmedsa.benchmark.row import Row, RowResult, run_row
+from napari_glmedsa.benchmark.result import Row, RowResult, ask, finished_row
+from napari_glmedsa.benchmark.row import run_row
 from napari_glmedsa.errors import TrainingError
 from napari_glmedsa.registry import ModelRegistry
 from napari_glmedsa.waiting import wait_without_spinning
@@ -91,45 +93,66 @@ def run_table(
     device
         ``"auto"`` or a name.
     on_row
-        Called before a row with its number from 1, and how many there are.
+        Called before a row is run, with its number from 1 and how many there are.
     on_progress
         Told how far a row is, in the row's process: it must survive pickling.
     in_processes
         Each row in a process of its own, so that its peak memory is its own.
+
+    Raises
+    ------
+    TrainingError
+        If a row's process is killed, or its folder holds figures of something else.
     """
     rows = plan.rows()
+    _, base_sha256 = registry.load_base(plan.base, device=torch.device("cpu"))
+    question = ask(plan.base, base_sha256, parts)
     for number, row in enumerate(rows, start=1):
+        place = folder / row.name
+        known = finished_row(row, question, place)
+        if known is not None:
+            yield known
+            continue
         if on_row is not None:
             on_row(row, number, len(rows))
-        if not in_processes:
-            yield run_row(
-                row,
-                parts,
-                base=plan.base,
-                registry=registry,
-                folder=folder / row.name,
-                device=device,
-                on_progress=on_progress,
-            )
-            continue
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(1, mp_context=context) as pool:
-            place = folder / row.name, device, on_progress
-            yield pool.submit(
-                _run_alone, row, parts, plan.base, registry.root, *place
+        run = _in_a_process if in_processes else run_row
+        yield run(
+            row,
+            parts,
+            base=plan.base,
+            registry=registry,
+            folder=place,
+            device=device,
+            on_progress=on_progress,
+        )
+
+
+def _in_a_process(
+    row: Row,
+    parts: Parts,
+    *,
+    base: str,
+    registry: ModelRegistry,
+    folder: Path,
+    device: str,
+    on_progress: OnProgress | None,
+) -> RowResult:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        try:
+            return pool.submit(
+                _run_alone, row, parts, base, registry.root, folder, device, on_progress
             ).result()
-
-
-def machine() -> dict[str, Any]:
-    """Return what a table says about where it was made."""
-    import torch
-
-    return {
-        "threads": torch.get_num_threads(),
-        "processor": platform.processor() or platform.machine(),
-        "torch": metadata.version("torch"),
-        "napari-glmedsa": metadata.version("napari-glmedsa"),
-    }
+        except BrokenProcessPool as error:
+            raise TrainingError(
+                f"The process of the row {row.name} was ended by the system, which "
+                "happens when the memory is full; the same command goes on where it "
+                "was."
+            ) from error
+        except BaseException:  # do not wait for a row that nobody wants any more
+            for child in multiprocessing.active_children():
+                child.terminate()
+            raise
 
 
 def _run_alone(
@@ -142,6 +165,12 @@ def _run_alone(
     on_progress: OnProgress | None,
 ) -> RowResult:
     wait_without_spinning()
+
+    def say(what: str, done: int, count: int) -> None:
+        _end_with_parent()
+        if on_progress is not None:
+            on_progress(what, done, count)
+
     return run_row(
         row,
         parts,
@@ -149,5 +178,15 @@ def _run_alone(
         registry=ModelRegistry(root),
         folder=folder,
         device=device,
-        on_progress=on_progress,
+        on_progress=say,
     )
+
+
+def _end_with_parent() -> None:
+    """End this process if the one that wants its result is gone.
+
+    Otherwise the next call would train the same row beside it.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():
+        os._exit(1)

@@ -48,15 +48,13 @@ class Traits:
 
     @classmethod
     def of(cls, case: Case) -> "Traits":
-        """Look at a photograph and its true mask, which must not be empty."""
-        colour = measure_colour(
-            case.image, case.mask.astype(np.uint8), 1, _box(case.mask)
-        )
+        """Look at a photograph and its true mask."""
+        contrast, ita = _colours(case) if case.mask.any() else (None, None)
         grey = resize(rgb2gray(case.image), _size(case.mask.shape), anti_aliasing=True)
         return cls(
             share=float(case.mask.mean()),
-            contrast=colour.contrast,
-            ita=None if colour.skin is None else _typology_angle(colour.skin),
+            contrast=contrast,
+            ita=ita,
             has_dark_corners=_has_dark_corners(grey),
             has_hair=_has_hair(grey),
         )
@@ -75,7 +73,15 @@ class Traits:
         )
 
 
+def _colours(case: Case) -> tuple[float | None, float | None]:
+    labels = case.mask.astype(np.uint8)
+    colour = measure_colour(case.image, labels, 1, _box(case.mask))
+    return colour.contrast, colour.skin and _typology_angle(colour.skin)
+
+
 def _size_group(share: float) -> str:
+    if not share:
+        return "no lesion"
     for end, name in ((0.05, "below 5 %"), (0.2, "5 to 20 %"), (0.5, "20 to 50 %")):
         if share < end:
             return name

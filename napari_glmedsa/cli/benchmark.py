@@ -18,7 +18,7 @@ from napari_glmedsa.cli.terminal import progress_bar, remark, telling
 from napari_glmedsa.errors import TrainingError
 
 if TYPE_CHECKING:
-    from napari_glmedsa.benchmark.row import Row, RowResult
+    from napari_glmedsa.benchmark.result import Row, RowResult
 
 benchmark = typer.Typer(
     name="benchmark", help="Tables of methods, by one command.", no_args_is_help=True
@@ -75,15 +75,12 @@ def table1(
 
     A row that is done stays done: the same command goes on where it was stopped.
     """
+    from napari_glmedsa.benchmark.cases import write_cases
     from napari_glmedsa.benchmark.index import DataIndex
     from napari_glmedsa.benchmark.parts import choose_parts
-    from napari_glmedsa.benchmark.report import write_report
+    from napari_glmedsa.benchmark.report import facts, write_report
     from napari_glmedsa.benchmark.summary import summarise_rows
-    from napari_glmedsa.benchmark.table import (
-        TablePlan,
-        machine,
-        run_table,
-    )
+    from napari_glmedsa.benchmark.table import TablePlan, run_table
     from napari_glmedsa.registry import ModelRegistry, default_root
 
     plan = TablePlan(
@@ -103,9 +100,19 @@ def table1(
     )
     output.mkdir(parents=True, exist_ok=True)
     results: list[RowResult] = []
+    fresh: set[Row] = set()
 
     def announce(row: "Row", number: int, count: int) -> None:
         remark(f"{number}/{count} {row.name}")
+        fresh.add(row)
+
+    def report() -> None:
+        write_report(
+            output,
+            summarise_rows(results),
+            command=shlex.join(["glmedsa", *sys.argv[1:]]),
+            facts=facts(results),
+        )
 
     for result in run_table(
         plan,
@@ -117,16 +124,14 @@ def table1(
         on_progress=RowDisplay(),
     ):
         results.append(result)
-        write_report(
-            output,
-            summarise_rows(results),
-            command=shlex.join(["glmedsa", *sys.argv[1:]]),
-            facts={
-                "base": base,
-                "recipe": recipe,
-                "learnt from": f"{len(parts.train)} images of {train}",
-                **machine(),
-            },
+        if result.row in fresh:
+            report()
+    report()
+    left_out = write_cases(output, results, parts)
+    if left_out:
+        remark(
+            f"The rows {', '.join(left_out)} kept no masks, so the figures of good and "
+            "bad cases leave them out; remove their folders to run them again."
         )
     typer.echo(output / "table.md")
 

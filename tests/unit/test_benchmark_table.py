@@ -1,25 +1,39 @@
 import csv
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
-from command import glmedsa, is_one_sentence
+from command import Outcome, glmedsa, is_one_sentence
+from PIL import Image
 
+from napari_glmedsa.benchmark.answers import ANSWERS, read_answers
+from napari_glmedsa.benchmark.cases import choose_cases
 from napari_glmedsa.benchmark.index import DataIndex
+from napari_glmedsa.benchmark.made import OnProgress
 from napari_glmedsa.benchmark.methods import GROUPS, METHODS, NOT_RUN
 from napari_glmedsa.benchmark.parts import choose_parts
 from napari_glmedsa.benchmark.report import write_report
-from napari_glmedsa.benchmark.row import Row, RowResult, run_row
+from napari_glmedsa.benchmark.result import Row, RowResult
+from napari_glmedsa.benchmark.row import run_row
 from napari_glmedsa.benchmark.summary import compare_lines, summarise_rows
 from napari_glmedsa.benchmark.table import TablePlan, run_table
 from napari_glmedsa.errors import ProjectError, TrainingError
 from napari_glmedsa.images import write_image, write_mask
+from napari_glmedsa.metrics import iou
 from napari_glmedsa.registry import ModelRegistry
 from napari_glmedsa.samples import draw_lesion
 from napari_glmedsa.training.checkpoint import CHECKPOINT
 
+OF_THE_MOMENT = ("training_seconds", "milliseconds", "peak_memory")
 PROTOCOLS = [("learn", "0")] * 2 + [("learn", "1")] * 3 + [("judge", "")] * 3
 
 
@@ -61,8 +75,24 @@ def plan(*methods: str, seeds: tuple[int, ...] = (0,), epochs: int = 1) -> Table
     return TablePlan(methods, (1,), seeds, "paper", "sam_tiny", epochs)
 
 
+def kill_this_process(what: str, done: int, count: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def shows(picture: np.ndarray, colour: tuple[int, int, int]) -> bool:
+    """Whether some pixel of a JPEG is about of this colour."""
+    return bool((np.abs(picture - colour).max(axis=-1) < 60).any())
+
+
 def without_time(result: RowResult) -> tuple:
-    return result.row, result.trainable, result.scores, result.config
+    return result.row, result.trainable, result.scores, result.config, result.curve
 
 
 def test_the_parts_follow_protocol_and_fold(parts):
@@ -87,6 +117,27 @@ def test_an_index_without_a_column_says_which(tmp_path):
     path.write_text("id,image\n")
     with pytest.raises(ProjectError, match="mask, protocol"):
         DataIndex.read(path)
+
+
+def test_an_index_line_without_a_value_is_named(tmp_path):
+    path = tmp_path / "index.csv"
+    path.write_text("id,image,mask,protocol\na,a.png,a_mask.png,x\nb,b.png\n")
+    with pytest.raises(ProjectError, match=r"Line 3 .* has no mask, protocol"):
+        DataIndex.read(path)
+
+
+def test_a_missing_file_is_told_before_anything_is_trained(data):
+    (data / "6_mask.png").unlink()
+    index = DataIndex.read(data)
+    with pytest.raises(ProjectError, match=r"1 of the 6 files .*6_mask\.png"):
+        choose_parts(index, train=["learn"], tests=["judge"])
+
+
+def test_a_mask_of_another_size_is_named(data):
+    write_mask(data / "5_mask.png", np.ones((10, 10), bool))
+    row = DataIndex.read(data).of(["judge"])[0]
+    with pytest.raises(ProjectError, match=r"48 x 64 pixels .* 10 x 10"):
+        row.case()
 
 
 def test_zero_shot_trains_nothing_and_measures_every_image(run):
@@ -116,6 +167,31 @@ def test_the_same_row_gives_the_same_figures(run, parts, registry, tmp_path):
     assert without_time(run(row)) == without_time(again)
 
 
+def test_a_row_keeps_the_masks_it_was_measured_by_and_the_clicks(run, parts, tmp_path):
+    row = Row("sam", "paper", 3, 0)
+    result = run(row)
+    folder, names = tmp_path / "rows" / row.name, ["l5", "l6", "l7"]
+    answers = read_answers(folder, "judge", names)
+    for image in parts.tests["judge"]:
+        mask, score = answers[image.id].mask, result.scores["judge"][image.id]
+        assert iou(mask, image.case().mask) == score["iou"]
+        assert answers[image.id].point_coords.shape == (3, 2)
+
+
+def test_a_row_without_kept_masks_has_none_to_show(tmp_path):
+    assert read_answers(tmp_path, "judge", ["l5"]) == {}
+
+
+def test_damaged_masks_are_told_in_a_sentence(run, tmp_path):
+    row = Row("sam", "paper", 1, 0)
+    run(row)
+    folder = tmp_path / "rows" / row.name
+    kept = (folder / ANSWERS).read_bytes()
+    (folder / ANSWERS).write_bytes(kept[: len(kept) // 2])
+    with pytest.raises(TrainingError, match="damaged"):
+        read_answers(folder, "judge", ["l5"])
+
+
 def test_a_finished_row_is_read_back_and_not_run_again(run):
     row = Row("med_sa", "paper", 1, 0, epochs=1)
     first = run(row)
@@ -141,6 +217,7 @@ def test_a_row_that_was_stopped_goes_on_and_ends_the_same(
     with pytest.raises(KeyboardInterrupt):
         run_row(row, parts, on_progress=stop, **arguments)
     assert (folder / CHECKPOINT).exists()
+    assert [point["epoch"] for point in whole.curve] == [0, 1, 2]
     steps = []
     resumed = run_row(
         row, parts, on_progress=lambda what, done, _: steps.append(done), **arguments
@@ -225,21 +302,199 @@ def test_the_table_names_what_was_not_run_and_what_cannot_be_matched(
     assert comparison["difference"] == pytest.approx(difference)
 
 
-def test_the_command_fills_a_table_and_goes_on_where_it_was(
-    data, registry: ModelRegistry, tmp_path, monkeypatch, capsys
-):
+@pytest.fixture
+def table1(data, registry: ModelRegistry, tmp_path, monkeypatch, capsys):
+    """Runs `glmedsa benchmark table1` on the drawn lesions and the tiny base.
+
+    All rows in this process, as starting one takes longer than all the rest.
+    """
     monkeypatch.setenv("NAPARI_GLMEDSA_HOME", str(registry.root))
-    arguments = ("benchmark", "table1", "--data", data, "--base", "sam_tiny")
-    arguments += ("--train", "learn", "--test", "judge", "--seeds", "0")
-    arguments += ("--clicks", "1", "--output", tmp_path / "out")
-    first = glmedsa(capsys, *arguments, "--methods", "sam")
-    assert first.code == 0
+    monkeypatch.setattr("napari_glmedsa.benchmark.table._in_a_process", run_row)
+
+    def run(*options: object, output: str = "out") -> Outcome:
+        arguments = ("--data", data, "--base", "sam_tiny", "--train", "learn")
+        arguments += ("--test", "judge", "--seeds", "0", "--clicks", "1")
+        arguments += ("--epochs", "1", "--output", tmp_path / output, *options)
+        return glmedsa(capsys, "benchmark", "table1", *arguments)
+
+    return run
+
+
+def test_the_command_fills_a_table_and_goes_on_where_it_was(table1, tmp_path):
+    assert table1("--methods", "sam").code == 0
     result = tmp_path / "out/sam-1p-seed0/result.json"
     written = result.stat().st_mtime_ns
-    again = glmedsa(capsys, *arguments, "--methods", "sam")
+    again = table1("--methods", "sam,gmed_sa")
     assert again.code == 0
+    assert "2/2 paper-gmed_sa-1p-seed0" in again.err
     assert result.stat().st_mtime_ns == written
-    assert "SAM, zero-shot" in (tmp_path / "out/table.md").read_text()
+    table = (tmp_path / "out/table.md").read_text()
+    assert "SAM, zero-shot" in table
+    assert "GMed-SA" in table
+
+
+def test_a_second_run_with_the_same_seed_gives_the_same_figures(table1, tmp_path):
+    for output in ("first", "second"):
+        assert table1("--methods", "sam,gl_med_sa", output=output).code == 0
+
+    def figures(output: str) -> tuple:
+        document = json.loads((tmp_path / output / "table.json").read_text())
+        lines = [
+            {k: v for k, v in line.items() if k not in OF_THE_MOMENT}
+            for line in document["lines"]
+        ]
+        picture = (tmp_path / output / "cases-judge-1p.jpg").read_bytes()
+        return lines, document["comparisons"], picture
+
+    assert figures("first") == figures("second")
+
+
+def test_a_finished_table_is_drawn_anew_without_running_anything(
+    table1, tmp_path, monkeypatch
+):
+    assert table1("--methods", "sam").code == 0
+    drawn = ["table.md", "table.csv", "table.json", "cases-judge-1p.jpg"]
+    for name in drawn:
+        (tmp_path / "out" / name).unlink()
+    monkeypatch.setattr("napari_glmedsa.benchmark.table._in_a_process", None)
+    assert table1("--methods", "sam").code == 0
+    assert all((tmp_path / "out" / name).exists() for name in drawn)
+
+
+def test_what_learns_nothing_is_the_same_row_in_every_recipe(table1):
+    assert table1("--methods", "sam").code == 0
+    other = table1("--methods", "sam", "--recipe", "tuned", "--epochs", "2")
+    assert other.code == 0
+    assert "1/1" not in other.err
+
+
+def test_a_row_of_other_epochs_is_refused(table1):
+    assert table1("--methods", "gmed_sa").code == 0
+    other = table1("--methods", "gmed_sa", "--epochs", "2")
+    assert other.code == 2
+    assert is_one_sentence(other.err)
+    assert "number of epochs" in other.err
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[: len(text) // 2],
+        lambda text: "",
+        lambda text: "[]",
+        lambda text: text.replace('"either"', '"neither"'),
+        lambda text: text.replace('"scores"', '"marks"'),
+    ],
+)
+def test_a_damaged_row_is_named_with_what_to_do(table1, tmp_path, damage):
+    assert table1("--methods", "sam").code == 0
+    result = tmp_path / "out/sam-1p-seed0/result.json"
+    result.write_text(damage(result.read_text()))
+    outcome = table1("--methods", "sam")
+    assert outcome.code == 2
+    assert is_one_sentence(outcome.err)
+    assert "sam-1p-seed0 to run that row again" in outcome.err
+
+
+def test_figures_that_break_the_bound_are_refused(run):
+    result = run(Row("sam", "paper", 1, 0))
+    for score in result.scores["judge"].values():
+        score["dice"], score["iou"] = 0.9, 0.8
+    with pytest.raises(TrainingError, match=r"result\.json was changed"):
+        summarise_rows([result])
+
+
+def test_a_row_whose_process_is_killed_is_told_and_goes_on_later(
+    parts, registry, tmp_path
+):
+    def table(on_progress: OnProgress | None) -> list[RowResult]:
+        places = {"registry": registry, "folder": tmp_path / "out"}
+        rows = run_table(plan("gmed_sa"), parts, on_progress=on_progress, **places)
+        return list(rows)
+
+    with pytest.raises(TrainingError, match="goes on where it was"):
+        table(kill_this_process)
+    assert not (tmp_path / "out/paper-gmed_sa-1p-seed0/result.json").exists()
+    assert len(table(None)) == 1
+
+
+def test_a_row_ends_with_the_command_that_was_killed(data, registry, tmp_path):
+    command = [sys.executable, "-m", "napari_glmedsa", "benchmark", "table1"]
+    command += ["--data", str(data), "--base", "sam_tiny", "--train", "learn"]
+    command += ["--test", "judge", "--methods", "gmed_sa", "--epochs", "100000"]
+    command += ["--seeds", "0", "--clicks", "1", "--output", str(tmp_path / "out")]
+    environment = {**os.environ, "NAPARI_GLMEDSA_HOME": str(registry.root)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as started:
+        parent = psutil.Process(started.pid)
+        wait_until(lambda: (tmp_path / "out/paper-gmed_sa-1p-seed0").exists())
+        children = parent.children(recursive=True)
+        parent.kill()
+    _, alive = psutil.wait_procs(children, timeout=60)
+    assert children
+    assert not alive
+
+
+def test_an_output_that_is_no_folder_is_told_in_a_sentence(table1, tmp_path):
+    (tmp_path / "out").write_text("a file")
+    outcome = table1("--methods", "sam")
+    assert outcome.code == 2
+    assert is_one_sentence(outcome.err)
+
+
+def test_rows_that_kept_no_masks_are_left_out_of_the_figure(table1, tmp_path):
+    assert table1("--methods", "sam,otsu").code == 0
+    out = tmp_path / "out"
+    (out / "sam-1p-seed0" / ANSWERS).unlink()
+    (out / "cases-judge-1p.jpg").unlink()
+    again = table1("--methods", "sam,otsu")
+    assert again.code == 0
+    assert "sam-1p-seed0 kept no masks" in again.err
+    assert not (out / "cases-judge-1p.jpg").exists()
+    assert (out / "cases-judge.jpg").exists()
+
+
+def test_the_cases_are_the_best_the_middle_and_the_worst():
+    dice = dict(zip("abcdefgh", (0.1, 0.9, 0.5, 0.5, 0.8, 0.2, 0.4, 0.6), strict=True))
+    assert choose_cases(dice, each=2) == {
+        "b": "best",
+        "e": "best",
+        "c": "middle",
+        "d": "middle",
+        "f": "worst",
+        "a": "worst",
+    }
+
+
+def test_few_images_are_each_chosen_once():
+    assert choose_cases({"a": 0.1, "b": 0.9, "c": 0.5}, each=2) == {
+        "b": "best",
+        "c": "best",
+        "a": "worst",
+    }
+
+
+def test_the_figure_shows_every_method_with_click_and_outlines(table1, tmp_path):
+    assert table1("--methods", "sam,gmed_sa").code == 0
+    figure = Image.open(tmp_path / "out/cases-judge-1p.jpg")
+    # photograph, ground truth and two methods; three images below the headings
+    assert figure.size == (4 * 180, 18 + 3 * (180 + 18))
+    first = np.asarray(figure)[18 : 18 + 180].astype(int)
+    click, truth, answer = (0, 114, 255), (255, 255, 255), (0, 229, 255)
+    photograph, ground_truth, *methods = np.split(first, 4, axis=1)
+    assert shows(photograph, click)
+    assert not shows(photograph, answer)
+    assert shows(ground_truth, truth)
+    assert not shows(ground_truth, click)
+    assert all(shows(method, click) for method in methods)
+
+
+def test_a_file_that_is_no_image_is_told_in_one_sentence(table1, data):
+    (data / "5.png").write_text("no image")
+    outcome = table1("--methods", "sam")
+    assert outcome.code == 2
+    assert outcome.err.splitlines()[-1].startswith("glmedsa: ")
+    assert "5.png" in outcome.err
+    assert "Traceback" not in outcome.err
 
 
 @pytest.mark.parametrize(
@@ -282,6 +537,7 @@ def test_a_network_is_trained_on_the_same_images_and_goes_on_where_it_was(
     assert ("training", 4, 4) in told  # two epochs of three images in pairs
     assert result.trainable == 4
     assert result.config["epochs"] == 2
+    assert [point["epoch"] for point in result.curve] == [1, 2]
 
 
 def test_groups_stand_for_their_methods_and_classics_have_one_seed():

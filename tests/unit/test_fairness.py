@@ -72,6 +72,14 @@ def test_dark_corners_and_hair_are_seen():
     assert Traits.of(Case("x", hairy, plain.mask)).has_hair
 
 
+def test_a_photograph_without_a_lesion_has_a_group_of_its_own():
+    case = drawn(radius=0)
+    assert not case.mask.any()
+    groups = Traits.of(case).groups
+    assert groups["lesion size"] == "no lesion"
+    assert groups["contrast"] == groups["skin (ITA)"] == "unknown"
+
+
 def test_every_photograph_is_in_one_group_of_each_grouping(predictor, rows):
     judged = judge(predictor, rows, clicks=2)
     scores = by_group(judged)

@@ -1,0 +1,153 @@
+"""What a row of a table is, and what came of it, as it lies on disk."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+from napari_glmedsa.benchmark.methods import METHODS, RecipeName
+from napari_glmedsa.benchmark.parts import Parts
+from napari_glmedsa.errors import TrainingError
+from napari_glmedsa.files import read_json, write_json
+
+SCORES = frozenset({"dice", "iou", "threshold_jaccard", "both", "either"})
+"""Of one image after the last click: metrics, and pixels in both masks and either."""
+
+_RESULT = "result.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What is to be run.
+
+    Parameters
+    ----------
+    method
+        A name of `METHODS`.
+    recipe
+        How it is trained.
+    clicks
+        Of the training, and after how many it is measured; 0 for automatic methods.
+    seed
+        Of fresh weights, training and clicks.
+    epochs
+        Instead of the recipe's.
+    """
+
+    method: str
+    recipe: RecipeName
+    clicks: int
+    seed: int
+    epochs: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The folder's name below the table's."""
+        recipe = "" if METHODS[self.method].is_fixed else f"{self.recipe}-"
+        clicks = f"-{self.clicks}p" if self.clicks else ""
+        return f"{recipe}{self.method}{clicks}-seed{self.seed}"
+
+    @property
+    def learnt(self) -> tuple[Any, ...]:
+        """What its figures depend on: nothing learnt has no recipe and no epochs."""
+        method = METHODS[self.method]
+        how = () if method.is_fixed else (self.recipe, self.epochs)
+        return self.method, self.clicks, self.seed, *how
+
+
+@dataclass(frozen=True, eq=False)
+class RowResult:
+    """What came of a row.
+
+    Parameters
+    ----------
+    row
+        What was run.
+    frozen, trainable
+        Numbers of parameters, as counted.
+    scores
+        Protocol to image id to what `SCORES` names.
+    training_seconds, milliseconds
+        Of training; of one image, encoded and clicked (median).
+    peak_memory
+        Bytes of the process at most.
+    config
+        The training configuration, or nothing.
+    question
+        What the figures depend on besides `row`: base, images, limits.
+    machine
+        Where it was run: threads, processor, versions.
+    curve
+        One entry per epoch: its number, and the loss or the scores on `Parts.val`.
+    """
+
+    row: Row
+    frozen: int
+    trainable: int
+    scores: Mapping[str, Mapping[str, Mapping[str, float]]]
+    training_seconds: float
+    milliseconds: float
+    peak_memory: int
+    config: Mapping[str, Any]
+    question: Mapping[str, Any]
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    curve: Sequence[Mapping[str, float]] = ()
+
+    @classmethod
+    def read(cls, folder: Path) -> Self | None:
+        """Read what `run_row` left in a folder; None if it did not end there.
+
+        Raises
+        ------
+        TrainingError
+            If the file is damaged.
+        """
+        path = folder / _RESULT
+        if not path.exists():
+            return None
+        try:
+            document = read_json(path)
+            result = cls(**{**document, "row": Row(**document["row"])})
+            _require_scores(result)
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            raise TrainingError(
+                f"{path} is damaged; remove the folder {folder} to run that row again."
+            ) from error
+        return result
+
+    def write(self, folder: Path) -> None:
+        """Write it for `read`."""
+        write_json(folder / _RESULT, asdict(self))
+
+
+def ask(base: str, base_sha256: str, parts: Parts) -> dict[str, Any]:
+    """Return `RowResult.question`."""
+    return {"base": base, "base_sha256": base_sha256, **parts.to_json()}
+
+
+def finished_row(
+    row: Row, question: Mapping[str, Any], folder: Path
+) -> RowResult | None:
+    """Return the result in a folder, or None if the row must be run.
+
+    Raises
+    ------
+    TrainingError
+        If the result is damaged, or of another base, other images or other settings.
+    """
+    known = RowResult.read(folder)
+    if known is None:
+        return None
+    if known.question != question or known.row.learnt != row.learnt:
+        raise TrainingError(
+            f"{folder} holds figures of another base model, other images or another "
+            "number of epochs; give another --output, or remove that folder."
+        )
+    return replace(known, row=row)
+
+
+def _require_scores(result: RowResult) -> None:
+    for of_protocol in result.scores.values():
+        for name, score in of_protocol.items():
+            if set(score) != SCORES:
+                raise ValueError(f"Scores of {name} are not complete.")
