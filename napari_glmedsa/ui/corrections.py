@@ -77,7 +77,6 @@ class Corrections:
             if known is not None:
                 bench.episode.note(steps.REOPEN)
                 bench.look()
-                bench.changed.emit()
 
     def delete(self, labels: Sequence[int]) -> None:
         """Remove accepted lesions."""
@@ -162,4 +161,3 @@ class Corrections:
             bench.trio.choice = 0
             bench.episode.note(steps.START, bench.trio.mask.draw(mask))
             bench.look()
-            bench.changed.emit()

@@ -43,7 +43,6 @@ class Episode:
         self._trio = trio
         self._unseen: Box = NOWHERE  # painted, but not a step yet
         self._mode = steps.EDIT
-        self._journal: Recorder | None = None
         self._cuttings: dict[tuple[int, Provenance], AcceptedObject] = {}
         layer = trio.mask.ensure()
         known = layer.metadata[OURS].get("document")
@@ -104,7 +103,7 @@ class Episode:
         if len(self._document.history):
             self._note(steps.FROM_PROJECT, box, joins=False)
         else:
-            self._begin(self._journal)
+            self._begin(self._layer().metadata[OURS].get("journal"))
 
     def undo(self) -> Step | None:
         """Take the latest step back, on the screen, too; return it, or None."""
@@ -124,18 +123,31 @@ class Episode:
             self._show(step.after, step)
         return step
 
-    def restore(self, document: Document) -> None:
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing was done on the image yet."""
+        sheet = self._document.sheet
+        return (
+            not len(self.history)
+            and sheet.prompts.is_empty
+            and not self._document.label_map.any()
+        )
+
+    def restore(self, document: Document, journal: Recorder) -> None:
         """Go on with a document that was written down, in place of this one.
 
         Parameters
         ----------
         document : Document
             Of the same image; its label map goes into the layer.
+        journal : Recorder
+            Where its steps are written.
         """
         layer = self._trio.mask.ensure()
         layer.data[...] = document.label_map
         document.label_map = layer.data
         self._unseen = NOWHERE
+        self._keep(journal)
         self._take(document)
         self._show(document.sheet, None)
 
@@ -143,11 +155,16 @@ class Episode:
         """Have steps written down from now on, those of before included."""
         self.flush()
         self._begin(journal)
+        if len(self.history):
+            self._document.save()
+
+    def _keep(self, journal: Recorder | None) -> None:
+        self._layer().metadata[OURS]["journal"] = journal
 
     def _begin(self, journal: Recorder | None) -> None:
         layer, now = self._trio.mask.ensure(), self._document
         sheet = self._sheet(now.sheet)
-        self._journal = journal
+        self._keep(journal)
         self._take(Document(layer.data, sheet, history=now.history, journal=journal))
 
     def _take(self, document: Document) -> None:
@@ -230,14 +247,12 @@ class Episode:
         trio.show_prompts(sheet.prompts)
         trio.choice = sheet.choice
         objects = self._cut_outs(sheet.objects)
+        box = step.patch.box if step and step.patch else NOWHERE
+        differ = trio.mask.take(sheet.object_id, objects, box)
         if step is None:
-            differ = trio.mask.take(sheet.object_id, objects, NOWHERE)
             trio.mask.ensure().refresh()
-        else:
-            box = step.patch.box if step.patch else NOWHERE
-            differ = trio.mask.take(sheet.object_id, objects, box)
         self._unseen = NOWHERE
-        if differ:
+        if differ and step is not None:
             self.accepted_changed.emit()
         self.changed.emit()
 

@@ -2,64 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_glmedsa.project import AnnotationProject, Provenance
-from napari_glmedsa.ui.accepted import AcceptedObject, AcceptedObjects
-from napari_glmedsa.ui.pytorch import prepare_pytorch
+from napari_glmedsa.ui.accepted import AcceptedObject
+from napari_glmedsa.ui.photograph import Bookmarks, Photograph, Place
 
 SAME_LESION = 0.5
 """IoU from which on two objects are two outlines of one lesion."""
-
-Place = tuple[Path, str]
-"""Of an annotation: the project's folder and the id of the image."""
-
-
-@dataclass
-class Bookmarks:
-    """How far projects and one mask layer know each other.
-
-    Attributes
-    ----------
-    version : int
-        Of the accepted objects on the screen; it grows when they change.
-    saved : dict
-        The version that each project has.
-    seen : dict
-        The state of an annotation that was wholly on the screen: whatever lacks on the
-        screen since then was removed there. In any other state, it was not seen yet.
-    """
-
-    version: int = 0
-    saved: dict[Path, int] = field(default_factory=dict)
-    seen: dict[Place, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, eq=False)
-class Photograph:
-    """An image and its accepted objects at one moment, to be read by the worker.
-
-    Attributes
-    ----------
-    pixels : array-like
-        What the image layer holds; it may be lazy.
-    source : str
-        Name of its file.
-    accepted : AcceptedObjects
-        Also the (H, W) of the image.
-    bookmarks : Bookmarks
-        Of its mask layer.
-    """
-
-    pixels: Any
-    source: str
-    accepted: AcceptedObjects
-    bookmarks: Bookmarks
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +32,8 @@ class Entry:
         Other objects that the screen has another outline of, which holds.
     place, state : Place or None, str
         Of the photograph's annotation, if there is one.
+    annotation : str or None
+        Hash of its mask.
     """
 
     folder: Path
@@ -87,6 +43,7 @@ class Entry:
     n_replaced: int = 0
     place: Place | None = None
     state: str = ""
+    annotation: str | None = None
 
 
 class ProjectDesk:
@@ -124,7 +81,7 @@ class ProjectDesk:
             return nothing
         from napari_glmedsa.project.photographs import image_id
 
-        image = image_id(_rgb(photograph))
+        image = image_id(photograph.rgb())
         if image not in annotated:
             return nothing
         numbers, _ = photograph.accepted.numbered()
@@ -140,7 +97,7 @@ class ProjectDesk:
         any object the photograph is not annotated any more.
         """
         project = self._project()
-        image = project.add_image(_rgb(photograph), source=photograph.source)
+        image = project.add_image(photograph.rgb(), source=photograph.source)
         numbers, provenances = photograph.accepted.numbered()
         # Another program may be saving objects of the same photograph.
         with project.changing():
@@ -184,6 +141,7 @@ class ProjectDesk:
             n_replaced=n_replaced,
             place=(self.folder, image),
             state=project.data_sha256([image]),
+            annotation=project.annotation_sha256(image),
         )
 
     def _unseen(
@@ -218,10 +176,3 @@ def _best_iou(numbers: NDArray[np.uint16], mask: NDArray[np.bool_]) -> float:
     shared = int(counts[best])
     both = int(mask.sum()) + int((numbers == best).sum()) - shared
     return shared / both if shared else 0.0
-
-
-def _rgb(photograph: Photograph) -> NDArray[np.uint8]:
-    prepare_pytorch()
-    from napari_glmedsa.inference import to_rgb_uint8  # imports torch
-
-    return to_rgb_uint8(photograph.pixels)

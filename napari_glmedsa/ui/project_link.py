@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import atexit
 import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from napari.layers import Labels
 from napari.utils.notifications import show_error
 from psygnal import Signal
 
 from napari_glmedsa.errors import GLMedSAError
 from napari_glmedsa.jobs import Job, JobQueue
 from napari_glmedsa.recent import RecentProjects
-from napari_glmedsa.ui.accepted import AcceptedObjects
 from napari_glmedsa.ui.companion import OURS
+from napari_glmedsa.ui.completion import to_the_end
+from napari_glmedsa.ui.image_work import ImageWork
 from napari_glmedsa.ui.layers import LayerTrio
 from napari_glmedsa.ui.main_thread import MainThread
-from napari_glmedsa.ui.project_desk import Bookmarks, Entry, Photograph, ProjectDesk
+from napari_glmedsa.ui.photograph import Bookmarks, Photograph
+from napari_glmedsa.ui.project_desk import Entry, ProjectDesk
 from napari_glmedsa.ui.project_picker import ProjectPicker
-from napari_glmedsa.ui.saving import source_name
-
-PATIENCE = 60.0
-"""Seconds that a napari which is being closed waits for the worker to save a mask."""
 
 
 class ProjectLink:
@@ -43,6 +39,8 @@ class ProjectLink:
         The worker, without a chain: it finishes a save even when the dock is closed.
     main_thread : MainThread
         Where answers are wanted.
+    work : ImageWork
+        What is written down before anything is accepted.
     """
 
     changed = Signal()
@@ -55,8 +53,10 @@ class ProjectLink:
         *,
         jobs: JobQueue,
         main_thread: MainThread,
+        work: ImageWork,
     ) -> None:
         self.status = ""
+        self._work = work
         self._picker, self._recent = picker, recent
         self._jobs, self._main_thread = jobs, main_thread
         self._desk: ProjectDesk | None = None
@@ -103,6 +103,7 @@ class ProjectLink:
         """Save nowhere from now on."""
         self._jobs.cancel("open project")
         self._desk = None
+        self._work.end()
         self._recent.save_into(None)
         self._picker.show_project(None)
         self._say("")
@@ -130,6 +131,9 @@ class ProjectLink:
         self._trio = trio
         trio.mask.repainted.connect(self._on_repainted)
         self._meet()
+        wanted = trio.image.metadata.get(OURS, {}).get("project")
+        if wanted and (self._desk is None or self._desk.folder != Path(wanted)):
+            self.open(Path(wanted))
 
     def leave(self) -> None:
         """Save what was painted on accepted objects, and let go of the image."""
@@ -137,13 +141,14 @@ class ProjectLink:
             self._look_at_accepted()
             if self._lacks(self._trio):
                 self.save()
+            self._work.end()
             self._trio.mask.repainted.disconnect(self._on_repainted)
             self._trio = None
 
     def keep(self) -> None:
         """Save the objects of the image, of which one was accepted just now."""
         if self._trio is not None:
-            _bookmarks(self._trio).version += 1
+            Bookmarks.of(self._trio).version += 1
             self.save()
 
     def save(self) -> None:
@@ -166,12 +171,21 @@ class ProjectLink:
 
     def _meet(self) -> None:
         """Bring image and project together, whichever of them is new."""
-        if self._trio is None or self._desk is None:
+        trio, desk = self._trio, self._desk
+        if trio is not None and desk is not None:
+            self._work.begin(
+                trio,
+                self._photograph(trio),
+                folder=desk.folder,
+                then=partial(self._look_up, trio, desk),
+            )
+
+    def _look_up(self, trio: LayerTrio, desk: ProjectDesk) -> None:
+        if trio is not self._trio or desk is not self._desk:
             return
-        if self._lacks(self._trio):
+        if self._lacks(trio):
             self.save()
             return
-        desk, trio = self._desk, self._trio
         photograph = self._photograph(trio)
         self._submit(
             "look up",
@@ -181,7 +195,8 @@ class ProjectLink:
 
     def _on_saved(self, trio: LayerTrio, version: int, entry: Entry) -> None:
         if trio.in_viewer:
-            _bookmarks(trio).saved[entry.folder] = version
+            Bookmarks.of(trio).saved[entry.folder] = version
+            self._work.note_saved(trio, entry.annotation)
         words = f"Saved to {entry.name} ({entry.n_annotated} annotated)."
         if entry.n_replaced:
             words += f" Outlines replaced: {entry.n_replaced}."
@@ -201,7 +216,7 @@ class ProjectLink:
                 lesions = "1 lesion" if number == 1 else f"{number} lesions"
                 words = f"{lesions} came back from {entry.name}."
             if not entry.n_replaced:
-                _bookmarks(trio).seen[entry.place] = entry.state
+                Bookmarks.of(trio).seen[entry.place] = entry.state
         self._say(words)
 
     def _on_repainted(self) -> None:
@@ -211,24 +226,17 @@ class ProjectLink:
     def _look_at_accepted(self) -> None:
         trio = self._trio
         if trio is not None and trio.mask.objects and trio.mask.have_accepted_changed():
-            _bookmarks(trio).version += 1
+            Bookmarks.of(trio).version += 1
         self.changed.emit()
 
     def _lacks(self, trio: LayerTrio) -> bool:
         if self._desk is None or trio.mask.layer is None:
             return False
-        marks = _bookmarks(trio)
+        marks = Bookmarks.of(trio)
         return marks.saved.get(self._desk.folder, 0) != marks.version
 
     def _photograph(self, trio: LayerTrio) -> Photograph:
-        accepted = AcceptedObjects(
-            _layer(trio).data.copy(),  # the user goes on while the worker reads
-            trio.mask.object_id,
-            dict(trio.mask.objects),
-            self.annotator,
-        )
-        source = source_name(trio.image)
-        return Photograph(trio.pixels, source, accepted, _bookmarks(trio))
+        return Photograph.of(trio, annotator=self.annotator)
 
     # The worker
 
@@ -253,38 +261,5 @@ class ProjectLink:
         self.changed.emit()
 
 
-def to_the_end(
-    run: Callable[[Job], Entry], finished: threading.Event
-) -> Callable[[Job], Entry]:
-    """Let a program that is closed at once wait until the worker has done this.
-
-    The worker is a daemon, which would end in the middle. Whoever does not let it run
-    sets `finished`.
-    """
-
-    def run_to_the_end(job: Job) -> Entry:
-        try:
-            return run(job)
-        finally:
-            finished.set()
-            atexit.unregister(finished.wait)
-
-    atexit.register(finished.wait, PATIENCE)
-    return run_to_the_end
-
-
 def _saving_into(entry: Entry) -> str:
     return f"Saving into {entry.name} ({entry.n_annotated} annotated)."
-
-
-def _bookmarks(trio: LayerTrio) -> Bookmarks:
-    """Return what was noted about a mask layer; it lives with the layer."""
-    marks: Bookmarks
-    marks = _layer(trio).metadata[OURS].setdefault("bookmarks", Bookmarks())
-    return marks
-
-
-def _layer(trio: LayerTrio) -> Labels:
-    # Where the image layer holds another photograph by now, `ensure` would make a mask
-    # for that one.
-    return trio.mask.layer or trio.mask.ensure()

@@ -83,6 +83,7 @@ class View:
         problem: str,
         project: str,
         project_lacks: bool,
+        is_taken: bool,
     ) -> Self:
         """Return what is to be seen of a workbench; the rest is as above."""
         trio, episode, answer = bench.trio, bench.episode, bench.answer
@@ -108,6 +109,7 @@ class View:
             problem=problem,
             project=project,
             project_lacks=project_lacks,
+            is_taken=is_taken,
         )
 
     @property

@@ -22,6 +22,7 @@ from napari_glmedsa.ui import forms, saving
 from napari_glmedsa.ui.corrections import Corrections
 from napari_glmedsa.ui.followed_image import FollowedImage
 from napari_glmedsa.ui.glance import Glance
+from napari_glmedsa.ui.image_work import ImageWork
 from napari_glmedsa.ui.layers import LayerTrio, import_what_layers_need
 from napari_glmedsa.ui.main_thread import MainThread
 from napari_glmedsa.ui.model_choice import ModelChoice
@@ -78,6 +79,12 @@ class SegmentWidget(Container[Widget]):
         self._bench = Workbench(
             self.session, self._main_thread, lambda: self._project.annotator
         )
+        self._work = ImageWork(
+            self._bench,
+            jobs=self._project_jobs,
+            main_thread=self._main_thread,
+            parent=self.native,
+        )
         self._corrections = Corrections(self._bench, self._in_background)
         self._actions = SegmentActions(
             viewer,
@@ -100,6 +107,7 @@ class SegmentWidget(Container[Widget]):
             RecentProjects(registry.root),
             jobs=self._project_jobs,
             main_thread=self._main_thread,
+            work=self._work,
         )
         self._connect()
         self._models.update()
@@ -140,6 +148,8 @@ class SegmentWidget(Container[Widget]):
         self._models.watch.changed.connect(self._project.offer_recent)
         self._project.changed.connect(self._refresh)
         self._bench.changed.connect(self._refresh)
+        self._work.changed.connect(self._refresh)
+        form.take_over_button.changed.connect(self._work.take_over)
         self._bench.kept.connect(self._project.keep)
         self._bench.warned.connect(show_warning)
         # napari says what the user has in hand in the middle of changing it.
@@ -235,7 +245,8 @@ class SegmentWidget(Container[Widget]):
             self.session.state,
             next_click=self._next_click.tell(self._trio),
             problem=self._problem,
-            project=self._project.status,
+            project=self._work.words or self._project.status,
+            is_taken=self._work.holder is not None,
             project_lacks=self._project.is_behind,
         )
         self.form.show_view(view)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_glmedsa.errors import GLMedSAError, PromptError
-from napari_glmedsa.history import Step
-from napari_glmedsa.inference.prompts import Prompts
+from napari_glmedsa.history import Document, Step
+from napari_glmedsa.history.document import Recorder
 from napari_glmedsa.session import SegmentationSession
 from napari_glmedsa.ui import convert, steps
 from napari_glmedsa.ui.accepted import provenance
@@ -18,6 +18,7 @@ from napari_glmedsa.ui.boxes import Box
 from napari_glmedsa.ui.episode import Episode
 from napari_glmedsa.ui.layers import LayerTrio
 from napari_glmedsa.ui.main_thread import MainThread
+from napari_glmedsa.ui.question import Question
 from napari_glmedsa.ui.strokes import Stroke, Tool
 from napari_glmedsa.ui.styles import LESION
 
@@ -45,6 +46,8 @@ class Workbench:
     """Something that the dock shows is different."""
     kept = Signal()
     """The accepted lesions are others than before."""
+    in_trouble = Signal(GLMedSAError)
+    """Steps are not written down any more."""
     warned = Signal(str)
     """The user wanted something that is not possible."""
 
@@ -60,18 +63,12 @@ class Workbench:
         self.model = ""
         self.annotator = annotator
         self._session, self._main_thread = session, main_thread
-        self._asked: tuple[bytes, ...] = ()
-        self._asked_at = -1  # position in the history; no step belongs to -1
-        self._unanswered = self._accept_when_answered = self._only_look = False
+        self._question = Question(session)
 
     @property
     def is_waiting(self) -> bool:
         """Whether the newest prompts are not answered yet."""
-        return self._unanswered
-
-    @property
-    def _is_made(self) -> bool:
-        return self.episode is not None and steps.is_made(self.episode.history)
+        return self._question.is_open
 
     # One image after the other
 
@@ -90,9 +87,18 @@ class Workbench:
             self.episode = Episode(self.trio)
             self.episode.changed.connect(self.changed.emit)
             self.episode.accepted_changed.connect(self.kept.emit)
-            self._ask(self.trio.prompts(), at=-1)
-            self._only_look = self._is_made
+            self.episode.in_trouble.connect(self._on_trouble)
+            self.look()
         return self.episode
+
+    def restore(self, document: Document, journal: Recorder) -> None:
+        """Go on where somebody left off."""
+        if self.episode is not None:
+            self.episode.restore(document, journal)
+            self.look()
+
+    def _on_trouble(self, error: GLMedSAError) -> None:
+        self.in_trouble.emit(error)  # psygnal would try `emit` out with another number
 
     def leave(self) -> None:
         """Let go of the image."""
@@ -105,17 +111,17 @@ class Workbench:
             self.trio.mask.painted.disconnect(self._on_painted)
             self.trio.mask.arrived.disconnect(self._on_arrived)
         self.trio = self.episode = self.answer = None
-        self._accept_when_answered = False
+        self._question.then_accept = False
 
     def ask_again(self) -> None:
         """Ask for what the layers say now: one of them was removed."""
         # Without its clicks a mask stays what it is, until somebody clicks again.
         if self.trio is not None and self.trio.clicks.layer is None:
-            self._ask(self.trio.prompts(), at=-1)
+            self._question.ask(self.trio.prompts())
 
     def give_up(self) -> None:
         """Expect no answer any more: the worker failed."""
-        self._unanswered = self._accept_when_answered = False
+        self._question.give_up()
 
     # What the model says
 
@@ -124,15 +130,14 @@ class Workbench:
         trio, episode = self.trio, self.episode
         if trio is None or episode is None or not self._session.is_current(prediction):
             return
-        self.answer, self._unanswered = prediction, False
-        if self._only_look:
-            self._only_look = False
+        self.answer, question = prediction, self._question
+        if question.only_look:
             trio.count_as_shown(prediction)
         elif (box := trio.show(prediction)) is not None:
-            joins = episode.history.position == self._asked_at
+            joins = question.belongs_to(episode.history.position)
             (episode.join if joins else episode.note)(steps.PREDICTION, box)
-        self._asked_at = -1  # whatever comes now is another model's, and a step
-        if self._accept_when_answered:
+        question.end()
+        if question.then_accept:
             self.accept()
         self.changed.emit()
 
@@ -216,27 +221,22 @@ class Workbench:
         if trio is None or episode is None:
             return
         prompts = trio.prompts()
-        if convert.fingerprint(prompts) == self._asked:
+        if self._question.is_about(prompts):
             return
         trio.choice = 0
         if prompts.is_empty:
             trio.mask.clear_object()
         (episode.join if joins else episode.note)(name)
-        self._ask(prompts, at=episode.history.position)
+        self._question.ask(prompts, step=episode.history.position)
         self.changed.emit()
 
-    def _ask(self, prompts: Prompts, *, at: int) -> None:
-        self._asked, self._asked_at = convert.fingerprint(prompts), at
-        self._unanswered = not prompts.is_empty
-        self._accept_when_answered = self._only_look = False
-        self._session.set_prompts(prompts)
-
     def look(self) -> None:
-        """Ask again for what is on the screen: only its candidates are wanted."""
-        if self.trio is not None:
-            self.answer = None
-            self._ask(self.trio.prompts(), at=-1)
-            self._unanswered, self._only_look = False, self._is_made
+        """Ask again for what is on the screen, which was changed otherwise."""
+        if self.trio is not None and self.episode is not None:
+            history, self.answer = self.episode.history, None
+            prompts, made = self.trio.prompts(), steps.is_made(history)
+            self._question.look(prompts, is_made=made, step=history.position)
+            self.changed.emit()
 
     # What the user does with the mask
 
@@ -255,7 +255,6 @@ class Workbench:
             self.warned.emit(otherwise)
             return
         self.look()
-        self.changed.emit()
 
     def clear(self) -> None:
         """Remove the lesion in the making and its prompts."""
@@ -263,7 +262,6 @@ class Workbench:
             self.trio.clear()
             self.episode.note(steps.CLEAR)
             self.look()
-            self.changed.emit()
 
     def accept(self) -> None:
         """Keep the lesion in the making, after the newest click is answered."""
@@ -271,8 +269,8 @@ class Workbench:
         if trio is None or episode is None or not trio.mask.object_area:
             return
         # What the newest click changes belongs to what is accepted.
-        self._accept_when_answered = self._unanswered
-        if self._unanswered:
+        self._question.then_accept = self._question.is_open
+        if self._question.is_open:
             return
         episode.flush()
         prompts = self.answer.prompts if self.answer else trio.prompts()
@@ -284,7 +282,6 @@ class Workbench:
         episode.note(steps.ACCEPT)
         self.look()
         self.kept.emit()
-        self.changed.emit()
 
     # What napari's tools do
 

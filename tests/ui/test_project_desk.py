@@ -8,7 +8,8 @@ from napari_glmedsa.errors import ProjectError
 from napari_glmedsa.project import AnnotationProject, Provenance
 from napari_glmedsa.samples import draw_lesion
 from napari_glmedsa.ui.accepted import AcceptedObject, AcceptedObjects
-from napari_glmedsa.ui.project_desk import Bookmarks, Photograph, ProjectDesk
+from napari_glmedsa.ui.photograph import Bookmarks, Photograph
+from napari_glmedsa.ui.project_desk import ProjectDesk
 
 pytestmark = pytest.mark.ui
 
