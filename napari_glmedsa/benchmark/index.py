@@ -103,10 +103,14 @@ class DataIndex:
         Raises
         ------
         ProjectError
-            If one of them has none, or a file of theirs is missing.
+            If none is named, one has no image, or a file of theirs is missing.
         """
         wanted = tuple(protocols)
         known = {row.protocol for row in self.rows}
+        if not wanted:
+            raise ProjectError(
+                f"No protocol is named; the index has {', '.join(sorted(known))}."
+            )
         for name in wanted:
             if name not in known:
                 raise ProjectError(

@@ -75,7 +75,6 @@ def choose_parts(
         )
     if images is not None:
         val = val[: max(1, images // 9)]
-    measured: dict[str, tuple[IndexRow, ...]] = {}
-    for protocol in tests:
-        measured[protocol] = tuple(index.of([protocol]))
+    index.of(tests)
+    measured = {protocol: tuple(index.of([protocol])) for protocol in tests}
     return Parts(learnt, val, measured)

@@ -140,8 +140,8 @@ _NOTES = (
 def bound_note() -> str:
     """Say which printed rows cannot be per-image means of the same masks."""
     broken = [
-        f"{method.title}, {clicks} clicks ({printed.iou[clicks]:.1f} below "
-        f"{100 * jensen_bound(dice / 100):.1f})"
+        f"{method.title} with {clicks} click{'s' * (clicks > 1)} "
+        f"({printed.iou[clicks]:.1f} below {100 * jensen_bound(dice / 100):.1f})"
         for method in METHODS.values()
         if (printed := method.printed) is not None
         for clicks, dice in printed.dice.items()

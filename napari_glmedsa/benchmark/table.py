@@ -46,6 +46,8 @@ class TablePlan:
     epochs: int | None = None
 
     def __post_init__(self) -> None:
+        if not self.methods:
+            raise TrainingError(f"Name a method; there are {', '.join(METHODS)}.")
         for name in self.methods:
             if name not in METHODS:
                 raise TrainingError(

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -195,6 +196,8 @@ class RowDisplay:
         if self._bar is None:
             self._bar = progress_bar()
             self._bar.start()
+            # A row that is stopped leaves the terminal its cursor.
+            Finalize(None, self._bar.stop, exitpriority=0)
         if what not in self._tasks:
             self._tasks[what] = self._bar.add_task(what, total=count)
         self._bar.update(self._tasks[what], completed=done)
@@ -208,12 +211,12 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _numbers(text: str, what: str, *, least: int = 1) -> tuple[int, ...]:
     try:
-        numbers = tuple(map(int, _names(text)))
+        numbers = list(map(int, _names(text)))
     except ValueError:
-        numbers = ()
+        numbers = []
     if not numbers or min(numbers) < least:
         raise TrainingError(
             f"--{what} takes whole numbers of at least {least}, separated by commas, "
             f"not {text!r}."
         )
-    return numbers
+    return tuple(dict.fromkeys(numbers))

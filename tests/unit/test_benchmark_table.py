@@ -361,6 +361,10 @@ def test_a_finished_table_is_drawn_anew_without_running_anything(
     assert all((tmp_path / "out" / name).exists() for name in drawn)
 
 
+def test_a_seed_that_is_named_twice_is_run_once(table1):
+    assert "1/1 sam-1p-seed0" in table1("--methods", "sam", "--seeds", "0,0").err
+
+
 def test_what_learns_nothing_is_the_same_row_in_every_recipe(table1):
     assert table1("--methods", "sam").code == 0
     other = table1("--methods", "sam", "--recipe", "tuned", "--epochs", "2")
@@ -503,7 +507,14 @@ def test_a_file_that_is_no_image_is_told_in_one_sentence(table1, data):
         ("--methods", "sam,magic"),
         ("--clicks", "one"),
         ("--seeds", ""),
+        ("--seeds", "-1"),
+        ("--methods", ""),
         ("--test", "nothing"),
+        ("--test", ""),
+        ("--train", ""),
+        ("--train", "judge"),
+        ("--fold", "7"),
+        ("--data", "nowhere"),
     ],
 )
 def test_a_mistake_is_told_in_one_sentence(data, tmp_path, capsys, wrong):

@@ -8,11 +8,12 @@ the test protocols are opened by the measurement at the end alone.
 
 In `FOLDER` an annotation project is made and a run trains in it; the same command goes
 on with a run that was stopped. At the end the adapter is measured and written beside
-this recipe, with its figures in the card.
+this recipe, with its figures in the card and its epochs in ``curve.jsonl``.
 """
 
 import argparse
 import csv
+import json
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -28,11 +29,13 @@ from napari_glmedsa.adapters import (
     save_adapter,
 )
 from napari_glmedsa.evaluation import PROTOCOL, Case, evaluate_clicks, summarise
+from napari_glmedsa.files import atomic_write
 from napari_glmedsa.images import read_image, read_mask
 from napari_glmedsa.inference import Predictor
 from napari_glmedsa.project import AnnotationProject, Provenance
 from napari_glmedsa.registry import ModelRegistry, ModelSpec
 from napari_glmedsa.training.config import TrainingConfig
+from napari_glmedsa.training.events import EpochEvent
 from napari_glmedsa.training.run import TrainingRun
 
 logger = logging.getLogger("recipe")
@@ -156,6 +159,7 @@ def main() -> None:
     load_adapter(args.output, sam, base_sha256=base.sha256)
     metrics = measured(Predictor(sam, fingerprint=NAME), args.data)
     write(args.output, sam, replace(card, metrics=metrics))
+    write_curve(args.output.with_name("curve.jsonl"), run)
 
 
 def write(path: Path, sam: Sam, card: AdapterCard) -> None:
@@ -167,6 +171,13 @@ def write(path: Path, sam: Sam, card: AdapterCard) -> None:
         mask_decoder=sam.mask_decoder,
         dtype=torch.float16,
     )
+
+
+def write_curve(path: Path, run: TrainingRun) -> None:
+    """Write what each epoch reached on the validation fold, a line each."""
+    epochs = [event for event in run.events() if isinstance(event, EpochEvent)]
+    with atomic_write(path) as partial:
+        partial.write_text("".join(f"{json.dumps(e.to_json())}\n" for e in epochs))
 
 
 def measured(predictor: Predictor, data: Path) -> dict[str, Any]:

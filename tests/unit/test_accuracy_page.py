@@ -1,0 +1,142 @@
+"""The page of figures is written from runs, and says what they say."""
+
+import csv
+import importlib.util
+import shlex
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from PIL import Image
+
+from napari_glmedsa.benchmark.report import facts, write_report
+from napari_glmedsa.benchmark.result import Row, RowResult
+from napari_glmedsa.benchmark.summary import summarise_rows
+from napari_glmedsa.training.config import TrainingConfig
+
+ROOT = Path(__file__).parents[2]
+PAGE = """# Accuracy
+
+Words that stay.
+
+<!-- table1-tuned -->
+<!-- end -->
+
+<!-- groups-ph2_test -->
+
+of an earlier run
+
+<!-- end -->
+"""
+
+
+@pytest.fixture
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("accuracy", ROOT / "docs/accuracy.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def result(method: str, seed: int, iou: float) -> RowResult:
+    scores = {
+        name: {
+            "dice": 2 * iou / (1 + iou),
+            "iou": iou,
+            "threshold_jaccard": iou,
+            "both": 100 * iou,
+            "either": 100,
+        }
+        for name in ("a", "b")
+    }
+    return RowResult(
+        Row(method, "tuned", 1, seed),
+        frozen=90,
+        trainable=10,
+        scores={"isic2016_test": scores},
+        training_seconds=1.0,
+        milliseconds=2.0,
+        peak_memory=3,
+        config={"epochs": 4},
+        question={"base": "sam_tiny", "train": ["c"]},
+        machine={"threads": 1},
+    )
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Two methods with one seed each, and a second seed that only one has."""
+    folder = tmp_path / "runs/table1-tuned"
+    results = [result("sam_full", 0, 0.5), result("gl_med_sa", 0, 0.75)]
+    for one in (*results, result("gl_med_sa", 1, 0.25)):
+        (folder / one.row.name).mkdir(parents=True)
+        one.write(folder / one.row.name)
+    command = ["glmedsa", "benchmark", "table1", "--data", str(tmp_path / "my data")]
+    command += ["--output", str(folder), "--recipe", "tuned"]
+    lines = summarise_rows(results)
+    write_report(folder, lines, command=shlex.join(command), facts=facts(results))
+    return tmp_path / "runs"
+
+
+def test_a_part_is_written_from_its_run_and_everything_else_stays(
+    script, runs, tmp_path
+):
+    page = script.fill(PAGE, runs, tmp_path / "images")
+    assert page.startswith("# Accuracy\n\nWords that stay.\n")
+    assert page.endswith(PAGE[PAGE.index("<!-- groups") :])
+    assert "### isic2016_test, 2 images" in page
+    assert "| GL-Med-SA (attn + mlp + block) | 1 | 0.00 / 0.00 | 85.7 |" in page
+    assert "| +19.05 |" in page  # 0.857 - 0.667 of the seed that both have
+    assert script.fill(page, runs, tmp_path / "images") == page
+
+
+def test_the_page_tells_the_command_without_this_computers_paths(
+    script, runs, tmp_path
+):
+    page = script.fill(PAGE, runs, tmp_path / "images")
+    command = "glmedsa benchmark table1 --data DIR --output table1-tuned --recipe tuned"
+    assert command in page
+    assert str(tmp_path) not in page
+
+
+def test_what_adapters_add_is_counted_image_by_image(script, tmp_path):
+    for kind, gain in (("base", 0.0), ("fairness", 0.2)):
+        for protocol in ("isic2016_test", "ph2_test"):
+            folder = tmp_path / f"{kind}-{protocol}"
+            folder.mkdir()
+            with (folder / "images.csv").open("w", newline="") as stream:
+                writer = csv.writer(stream)
+                writer.writerow(["id", "dice"])
+                writer.writerows([["a", 0.5 + gain], ["b", 0.7 + gain]])
+    table = script.against_base(tmp_path)
+    assert table.count("| 2 | 60.0 | 80.0 | +20.0 | +20.0 to +20.0 |") == 2
+
+
+def test_only_free_photographs_are_taken_over(script, tmp_path):
+    source = tmp_path / "fairness-isic2016_test/worst.jpg"
+    source.parent.mkdir()
+    Image.new("RGB", (4, 4)).save(source)
+    text = script.picture(
+        "fairness-isic2016_test/worst.jpg", "The worst", tmp_path, tmp_path / "images"
+    )
+    assert text == "![The worst](../images/accuracy-fairness-isic2016_test-worst.jpg)"
+    assert (tmp_path / "images/accuracy-fairness-isic2016_test-worst.jpg").exists()
+    with pytest.raises(ValueError, match="may not be shown"):
+        script.picture("fairness-ph2_test/worst.jpg", "", tmp_path, tmp_path)
+
+
+def test_the_readme_tells_what_the_shipped_card_holds(script, tmp_path):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "<!-- shipped-short -->" in readme
+    assert script.fill(readme, tmp_path, tmp_path) == readme
+
+
+def test_the_shipped_adapter_was_trained_as_its_recipe_says(script):
+    folder = ROOT / "models/adapters/glmedsa_vit_mini_isic"
+    spec = importlib.util.spec_from_file_location("recipe", folder / "recipe.py")
+    recipe = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(recipe)
+    card = script.read_card(folder / "adapter.safetensors")
+    assert TrainingConfig.from_json(card.training["config"]) == recipe.CONFIG
+    assert card.training["protocols"] == list(recipe.TRAINING)
+    assert not set(recipe.TRAINING) & set(recipe.TESTS)
