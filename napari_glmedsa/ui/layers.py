@@ -181,7 +181,9 @@ class LayerTrio:
 
     def _set_visible(self, *, visible: bool) -> None:
         for layer in (self.image, *self.companions):
-            layer.visible = visible
+            # napari would take the tool out of the hand of a layer that it shows again.
+            if layer.visible is not visible:
+                layer.visible = visible
 
     def _on_image_moved(self, event: object) -> None:
         self.clicks.follow_image()

@@ -421,6 +421,14 @@ def test_an_image_that_is_picked_replaces_the_one_before(viewer, image, trio):
     assert beside.visible
 
 
+def test_clicks_stay_in_hand_on_an_image_that_is_picked(viewer, trio):
+    second = open_trio(viewer, viewer.add_image(np.zeros((*SIZE, 3), np.uint8)))
+    for picked, other in ((second, trio), (trio, second)):
+        picked.clicks.activate()
+        picked.replace(other)
+        assert picked.clicks.is_active
+
+
 def test_an_image_beside_the_picked_one_stays_visible(viewer, trio):
     beside = viewer.add_image(np.zeros(SIZE), translate=(0, 100))
     open_trio(viewer, beside).replace(trio)
