@@ -87,14 +87,21 @@ def _train(
     def seconds() -> float:
         return spent + time.monotonic() - started
 
+    def keep() -> None:
+        known = {"seconds": seconds(), "curve": curve}
+        write_checkpoint(path, {**trainer.state_dict(), **known})
+
     for event in trainer.fit(train, val, state=state or None):
         if isinstance(event, StepEvent):
-            say("training", event.step, n_steps)
+            try:
+                say("training", event.step, n_steps)
+            except BaseException:  # whoever listens wants no more for now
+                keep()
+                raise
         elif isinstance(event, EpochEvent):
             dice, jaccard = event.val_dice, event.val_iou
             curve.append({"epoch": event.epoch, "val_dice": dice, "val_iou": jaccard})
         if trainer.finished or time.monotonic() - written > CHECKPOINT_SECONDS:
-            known = {"seconds": seconds(), "curve": curve}
-            write_checkpoint(path, {**trainer.state_dict(), **known})
+            keep()
             written = time.monotonic()
     return seconds(), curve

@@ -16,7 +16,7 @@ from napari_glmedsa.benchmark.methods import METHODS, RECIPES, RecipeName
 from napari_glmedsa.benchmark.parts import Parts
 from napari_glmedsa.benchmark.result import Row, RowResult, ask, finished_row
 from napari_glmedsa.benchmark.row import run_row
-from napari_glmedsa.errors import TrainingError
+from napari_glmedsa.errors import Cancelled, TrainingError
 from napari_glmedsa.registry import ModelRegistry
 from napari_glmedsa.waiting import wait_without_spinning
 
@@ -169,26 +169,29 @@ def _run_alone(
     wait_without_spinning()
 
     def say(what: str, done: int, count: int) -> None:
-        _end_with_parent()
+        _require_parent()
         if on_progress is not None:
             on_progress(what, done, count)
 
-    return run_row(
-        row,
-        parts,
-        base=base,
-        registry=ModelRegistry(root),
-        folder=folder,
-        device=device,
-        on_progress=say,
-    )
+    try:
+        return run_row(
+            row,
+            parts,
+            base=base,
+            registry=ModelRegistry(root),
+            folder=folder,
+            device=device,
+            on_progress=say,
+        )
+    except Cancelled:
+        os._exit(1)  # a way out that waits for nobody
 
 
-def _end_with_parent() -> None:
-    """End this process if the one that wants its result is gone.
+def _require_parent() -> None:
+    """Raise Cancelled if the process that wants this one's result is gone.
 
     Otherwise the next call would train the same row beside it.
     """
     parent = multiprocessing.parent_process()
     if parent is not None and not parent.is_alive():
-        os._exit(1)
+        raise Cancelled
