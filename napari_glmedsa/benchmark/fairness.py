@@ -12,7 +12,7 @@ from PIL import Image
 
 from napari_glmedsa.benchmark.index import IndexRow
 from napari_glmedsa.benchmark.tiles import ANSWER, TRUTH, Tile, draw_sheet, draw_tile
-from napari_glmedsa.benchmark.traits import Traits
+from napari_glmedsa.benchmark.traits import ORDER, Traits
 from napari_glmedsa.evaluation import replay_clicks
 from napari_glmedsa.files import atomic_write, write_json
 from napari_glmedsa.inference import Predictor
@@ -116,7 +116,7 @@ def by_group(judged: Sequence[JudgedImage]) -> list[GroupScore]:
             groups.setdefault(image.traits.groups[grouping], []).append(image)
         scores += [
             _score(grouping, name, groups[name])
-            for name in sorted(groups, key=lambda name: -len(groups[name]))
+            for name in sorted(groups, key=ORDER.index)
         ]
     return scores
 

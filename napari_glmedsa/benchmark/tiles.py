@@ -58,24 +58,25 @@ def draw_tile(
 def draw_sheet(
     rows: Sequence[Sequence[Tile]], *, side: int, headings: Sequence[str] = ()
 ) -> Image.Image:
-    """Lay tiles out in rows, each in a square of `side` pixels with its caption.
+    """Lay tiles out in columns of `side` pixels, each with its caption below.
 
     `headings`, if any, stand above the columns.
     """
-    top = _STRIP if headings else 0
-    width = side * max(map(len, rows))
-    sheet = Image.new("RGB", (width, top + len(rows) * (side + _STRIP)), _PAPER)
+    heights = [max(tile.picture.shape[0] for tile in row) + _STRIP for row in rows]
+    y = _STRIP if headings else 0
+    sheet = Image.new("RGB", (side * max(map(len, rows)), y + sum(heights)), _PAPER)
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(_FONT)
     for column, heading in enumerate(headings):
         draw.text((column * side + 4, 2), heading, fill=_INK, font=font)
-    for index, row in enumerate(rows):
-        y = top + index * (side + _STRIP)
+    for row, height in zip(rows, heights, strict=True):
         for column, tile in enumerate(row):
             x = column * side
             indent = (side - tile.picture.shape[1]) // 2
             sheet.paste(Image.fromarray(tile.picture), (x + indent, y))
-            draw.text((x + 4, y + side + 2), tile.caption, fill=_INK, font=font)
+            below = y + height - _STRIP + 2
+            draw.text((x + 4, below), tile.caption, fill=_INK, font=font)
+        y += height
     return sheet
 
 

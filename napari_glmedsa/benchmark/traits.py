@@ -22,6 +22,22 @@ _HAIR_CONTRAST, _HAIR_SHARE = 0.08, 0.02  # of white; of the picture
 ITA_BINS = ((55, "very light"), (41, "light"), (28, "intermediate"), (10, "tan"))
 """Lower ends in degrees (Chardin's classes); below them brown and dark together."""
 
+SIZE_BINS = ((0.05, "below 5 %"), (0.2, "5 to 20 %"), (0.5, "20 to 50 %"))
+"""Upper ends, of the picture."""
+
+CONTRAST_BINS = ((15, "below 15"), (30, "15 to 30"))
+"""Upper ends, in Delta E."""
+
+_UNKNOWN, _DARKEST = "unknown", "brown or dark"
+_LARGEST, _STRONGEST = "50 % and more", "30 and more"
+
+ORDER = (
+    *("no", "yes", "no lesion", *(name for _, name in SIZE_BINS), _LARGEST),
+    *(*(name for _, name in CONTRAST_BINS), _STRONGEST),
+    *(*(name for _, name in ITA_BINS), _DARKEST, _UNKNOWN),
+)
+"""Names of groups, those of a grouping as a table shows them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Traits:
@@ -82,25 +98,19 @@ def _colours(case: Case) -> tuple[float | None, float | None]:
 def _size_group(share: float) -> str:
     if not share:
         return "no lesion"
-    for end, name in ((0.05, "below 5 %"), (0.2, "5 to 20 %"), (0.5, "20 to 50 %")):
-        if share < end:
-            return name
-    return "50 % and more"
+    return next((name for end, name in SIZE_BINS if share < end), _LARGEST)
 
 
 def _contrast_group(contrast: float | None) -> str:
     if contrast is None:
-        return "unknown"
-    for end, name in ((15, "below 15"), (30, "15 to 30")):
-        if contrast < end:
-            return name
-    return "30 and more"
+        return _UNKNOWN
+    return next((name for end, name in CONTRAST_BINS if contrast < end), _STRONGEST)
 
 
 def _skin_group(ita: float | None) -> str:
     if ita is None:
-        return "unknown"
-    return next((name for end, name in ITA_BINS if ita > end), "brown or dark")
+        return _UNKNOWN
+    return next((name for end, name in ITA_BINS if ita > end), _DARKEST)
 
 
 def _typology_angle(skin: tuple[float, float, float]) -> float:

@@ -171,7 +171,7 @@ def fairness(
         output,
         judged,
         command=shlex.join(["glmedsa", *sys.argv[1:]]),
-        facts={"model": str(spec), "photographs": test, "clicks": clicks},
+        facts={"model": str(spec), "photographs": test, "clicks": clicks, "seed": seed},
     )
     typer.echo(output / "groups.md")
 

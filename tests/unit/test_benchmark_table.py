@@ -482,8 +482,8 @@ def test_the_figure_shows_every_method_with_click_and_outlines(table1, tmp_path)
     assert table1("--methods", "sam,gmed_sa").code == 0
     figure = Image.open(tmp_path / "out/cases-judge-1p.jpg")
     # photograph, ground truth and two methods; three images below the headings
-    assert figure.size == (4 * 180, 18 + 3 * (180 + 18))
-    first = np.asarray(figure)[18 : 18 + 180].astype(int)
+    assert figure.size == (4 * 180, 18 + 3 * (135 + 18))
+    first = np.asarray(figure)[18 : 18 + 135].astype(int)
     click, truth, answer = (0, 114, 255), (255, 255, 255), (0, 229, 255)
     photograph, ground_truth, *methods = np.split(first, 4, axis=1)
     assert shows(photograph, click)

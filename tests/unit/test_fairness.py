@@ -1,5 +1,6 @@
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,17 @@ def test_every_photograph_is_in_one_group_of_each_grouping(predictor, rows):
         assert sum(score.n for score in own) == len(rows)
         mean = sum(score.n * score.dice for score in own) / len(rows)
         assert mean == pytest.approx(np.mean([image.dice for image in judged]))
+
+
+def test_groups_stand_in_their_own_order(predictor, rows):
+    image = judge(predictor, rows[:1])[0]
+    shares = (0.6, 0.01, 0.3, 0.0, 0.1)
+    judged = [
+        replace(image, traits=replace(image.traits, share=share)) for share in shares
+    ]
+    sizes = [s.group for s in by_group(judged) if s.grouping == "lesion size"]
+    first = ["no lesion", "below 5 %", "5 to 20 %", "20 to 50 %"]
+    assert sizes == [*first, "50 % and more"]
 
 
 def test_the_contact_sheet_shows_the_worst_first(predictor, rows):
