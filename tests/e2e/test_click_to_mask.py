@@ -6,8 +6,9 @@ import time
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint, Qt, QTimer
-from qtpy.QtWidgets import QApplication, QWidget
+from mouse import click
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QApplication
 
 from napari_glmedsa.evaluation import dice
 from napari_glmedsa.registry import ModelRegistry
@@ -37,27 +38,6 @@ class Heartbeat:
 
     def restart(self) -> None:
         self.longest, self._last = 0.0, time.perf_counter()
-
-
-def canvas() -> QWidget:
-    """Return the widget that napari draws on, the largest of vispy's."""
-    found = [
-        widget
-        for widget in QApplication.allWidgets()
-        if type(widget).__name__ == "CanvasBackendDesktop" and widget.isVisible()
-    ]
-    return max(found, key=lambda widget: widget.width() * widget.height())
-
-
-def click(qtbot, viewer, row: float, column: float, modifier) -> None:
-    """Press the mouse where the viewer shows a pixel."""
-    widget = canvas()
-    camera = viewer.scene.camera
-    offset = (np.array([row, column]) - camera.center[-2:]) * camera.zoom
-    x, y = widget.width() / 2 + offset[1], widget.height() / 2 + offset[0]
-    where = QPoint(round(x), round(y))
-    qtbot.mouseMove(widget, where)
-    qtbot.mouseClick(widget, Qt.MouseButton.LeftButton, modifier, where)
 
 
 @pytest.mark.no_cover  # a coverage tracer would slow what the heartbeat measures
@@ -97,8 +77,7 @@ def test_a_click_becomes_a_mask_a_correction_changes_it_and_accept_keeps_it(
         qtbot.waitUntil(ready, timeout=LONG)
 
     rows, columns = np.nonzero(lesion.mask)
-    plain, shift = Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ShiftModifier
-    click(qtbot, viewer, rows.mean(), columns.mean(), plain)
+    click(viewer, (rows.mean(), columns.mean()))
     qtbot.waitUntil(lambda: bool(mask_layer.data.any()), timeout=LONG)
     qtbot.waitUntil(ready, timeout=LONG)
     first = mask_layer.data.copy()
@@ -106,8 +85,8 @@ def test_a_click_becomes_a_mask_a_correction_changes_it_and_accept_keeps_it(
     assert len(viewer.layers["lesion"].data) == 1
 
     inside = np.argwhere((first > 0) & (np.arange(first.shape[1]) > columns.mean()))
-    row, column = inside[len(inside) // 2]
-    click(qtbot, viewer, row, column, shift)
+    shift = Qt.KeyboardModifier.ShiftModifier
+    click(viewer, inside[len(inside) // 2], shift)
     qtbot.waitUntil(lambda: not np.array_equal(mask_layer.data, first), timeout=LONG)
     qtbot.waitUntil(ready, timeout=LONG)
     assert list(viewer.layers["lesion"].features["label"]) == ["lesion", "background"]
