@@ -4,7 +4,7 @@ import csv
 import importlib.util
 import shlex
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -13,6 +13,8 @@ from napari_glmedsa.benchmark.report import facts, write_report
 from napari_glmedsa.benchmark.result import Row, RowResult
 from napari_glmedsa.benchmark.summary import summarise_rows
 from napari_glmedsa.training.config import TrainingConfig
+from napari_glmedsa.training.gate import GateResult
+from napari_glmedsa.training.status import RunStatus
 
 ROOT = Path(__file__).parents[2]
 PAGE = """# Accuracy
@@ -110,6 +112,34 @@ def test_what_adapters_add_is_counted_image_by_image(script, tmp_path):
                 writer.writerows([["a", 0.5 + gain], ["b", 0.7 + gain]])
     table = script.against_base(tmp_path)
     assert table.count("| 2 | 60.0 | 80.0 | +20.0 | +20.0 to +20.0 |") == 2
+
+
+def test_what_a_hundred_photographs_taught_is_told_from_the_run(script, monkeypatch):
+    before, after = {"dice": (0.25, 0.5)}, {"dice": (0.75, 0.875)}
+    for values in (before, after):
+        values.update(iou=values["dice"], threshold_jaccard=values["dice"])
+    gate = GateResult(
+        n=12,
+        clicks=(1, 3),
+        before=before,
+        after=after,
+        difference=0.5,
+        interval=(0.4, 0.6),
+        margin=0.01,
+        verdict="better",
+        activate=True,
+        sentence="",
+    )
+    status = RunStatus(n_epochs=20, seconds=900)
+    run = SimpleNamespace(status=lambda: status)
+    monkeypatch.setattr(script, "_hundred", lambda runs: (run, gate))
+    table = script.fine_tuning(Path())
+    assert "| on 12 held-out photographs | clicks |" in table
+    assert "| Dice | 1 | 0.250 | 0.750 | +0.500 (95 % interval +0.400 to +0.6" in table
+    assert "|  | 3 | 0.500 | 0.875 | +0.375 |" in table
+    assert "took 15 minutes" in table
+    sentence = script.fine_tuning_short(Path())
+    assert "0.250 to 0.750 after one click (12 held-out images" in sentence
 
 
 def test_only_free_photographs_are_taken_over(script, tmp_path):
