@@ -26,9 +26,9 @@ of its mean colour from the skin around it. Skin is grouped by the individual ty
 angle of that skin. The camera is not calibrated and the light unknown, methods to take
 the angle from pixels disagree, and public sets show hardly any dark skin (Fitzpatrick V
 and VI below 1 %): read a group as light or dark pictures, not as people, and mind its
-n. Dark corners and hair are found by simple filters that miss some and see some that
-are not there; rulers and gel bubbles are not looked for. Intervals are bootstraps over
-the images of a group.
+n. Dark corners, hair and coloured patches (stickers, a pen's marks) are found by simple
+filters that miss some and see some that are not there; rulers and gel bubbles are not
+looked for. Intervals are bootstraps over the images of a group.
 """
 """What a reader of the groups must know."""
 

@@ -1,4 +1,4 @@
-"""What a photograph is like: lesion size, contrast, skin, dark corners, hair."""
+"""What a photograph is like: lesion size, contrast, skin, and what else is on it."""
 
 import math
 from collections.abc import Mapping
@@ -7,8 +7,9 @@ from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.color import rgb2gray
-from skimage.morphology import black_tophat, disk
+from skimage.color import rgb2gray, rgb2lab
+from skimage.measure import label
+from skimage.morphology import black_tophat, dilation, disk
 from skimage.transform import resize
 
 from napari_glmedsa.evaluation import Case
@@ -18,6 +19,8 @@ _SIDE = 256  # pixels of the picture in which corners and hair are looked for
 _CORNER = 0.06  # of a side
 _DARK = 0.15  # of white
 _HAIR_CONTRAST, _HAIR_SHARE = 0.08, 0.02  # of white; of the picture
+_PATCH_COLOUR, _PATCH_SHARE = 22, 0.01  # distance in a*b* from the skin; of the picture
+_LIT, _MARGIN = 30, 8  # L* of what has a colour; pixels around the lesion
 
 ITA_BINS = ((55, "very light"), (41, "light"), (28, "intermediate"), (10, "tan"))
 """Lower ends in degrees (Chardin's classes); below them brown and dark together."""
@@ -52,8 +55,9 @@ class Traits:
     ita
         Individual typology angle of that skin in degrees, or None. Pixels of an
         uncalibrated camera give a rough one: a bin is not a Fitzpatrick type.
-    has_dark_corners, has_hair
-        Whether the picture's corners are black, and thin dark lines cross it.
+    has_dark_corners, has_hair, has_patch
+        Whether the picture's corners are black, thin dark lines cross it, and a piece
+        of unlike colour (a sticker, a pen's mark) comes in from its edge.
     """
 
     share: float
@@ -61,18 +65,23 @@ class Traits:
     ita: float | None
     has_dark_corners: bool
     has_hair: bool
+    has_patch: bool
 
     @classmethod
     def of(cls, case: Case) -> "Traits":
         """Look at a photograph and its true mask."""
         contrast, ita = _colours(case) if case.mask.any() else (None, None)
-        grey = resize(rgb2gray(case.image), _size(case.mask.shape), anti_aliasing=True)
+        size = _size(case.mask.shape)
+        small = resize(case.image, size, anti_aliasing=True)
+        lesion = resize(case.mask, size, order=0, anti_aliasing=False)
+        grey = rgb2gray(small)
         return cls(
             share=float(case.mask.mean()),
             contrast=contrast,
             ita=ita,
             has_dark_corners=_has_dark_corners(grey),
             has_hair=_has_hair(grey),
+            has_patch=_has_patch(small, lesion),
         )
 
     @property
@@ -85,6 +94,7 @@ class Traits:
                 "skin (ITA)": _skin_group(self.ita),
                 "dark corners": "yes" if self.has_dark_corners else "no",
                 "hair": "yes" if self.has_hair else "no",
+                "coloured patch": "yes" if self.has_patch else "no",
             }
         )
 
@@ -131,6 +141,20 @@ def _has_dark_corners(grey: NDArray[np.float64]) -> bool:
 def _has_hair(grey: NDArray[np.float64]) -> bool:
     thin_and_dark = black_tophat(grey, disk(3)) > _HAIR_CONTRAST
     return bool(thin_and_dark.mean() > _HAIR_SHARE)
+
+
+def _has_patch(picture: NDArray[np.float64], lesion: NDArray[np.bool_]) -> bool:
+    outside = ~dilation(lesion, disk(_MARGIN))
+    if not outside.any():
+        return False
+    lightness, *colour = np.moveaxis(rgb2lab(picture), -1, 0)
+    red, yellow = (channel - np.median(channel[outside]) for channel in colour)
+    unlike = (np.hypot(red, yellow) > _PATCH_COLOUR) & (lightness > _LIT) & outside
+    pieces = label(unlike)
+    sizes = np.bincount(pieces.ravel())
+    edges = (pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1])
+    cut = np.setdiff1d(np.concatenate(edges), [0])
+    return bool((sizes[cut] > _PATCH_SHARE * pieces.size).any())
 
 
 def _size(shape: tuple[int, ...]) -> tuple[int, int]:

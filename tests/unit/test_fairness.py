@@ -61,10 +61,14 @@ def test_skin_is_grouped_by_its_typology_angle(skin, group):
     assert Traits.of(drawn(skin=skin)).groups["skin (ITA)"] == group
 
 
-def test_dark_corners_and_hair_are_seen():
+def test_dark_corners_hair_and_patches_are_seen():
     plain = drawn()
     assert not Traits.of(plain).has_dark_corners
     assert not Traits.of(plain).has_hair
+    assert not Traits.of(plain).has_patch
+    patched = plain.image.copy()
+    patched[60:140, 210:] = (0, 120, 220)
+    assert Traits.of(Case("x", patched, plain.mask)).has_patch
     dark = plain.image.copy()
     dark[:30, :30] = dark[-30:, -30:] = 0
     assert Traits.of(Case("x", dark, plain.mask)).has_dark_corners
