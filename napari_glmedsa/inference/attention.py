@@ -1,17 +1,23 @@
-"""SAM's attention layers made fast, put in and taken out again.
+"""SAM's transformer blocks made fast, put in and taken out again.
 
 Stock SAM pads the grid to whole windows before it computes queries, keys and
 values, and holds every attention map, its position bias and their sums in memory.
-The fused layers do neither, and give the same numbers up to rounding.
+The fused layers do neither, and give the same numbers up to rounding. On the CPU they
+go through the tokens in bands: what is made of one fits into the processor's cache,
+and its memory is used again for the next, where fresh memory costs as much time as
+the copying of it.
 """
 
 import torch
 from segment_anything.modeling import ImageEncoderViT
+from segment_anything.modeling.common import MLPBlock
 from segment_anything.modeling.image_encoder import Attention, Block, get_rel_pos
 from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_glmedsa.inference.grid_attention import attend
+
+_BAND = 1024  # tokens; the widest of their layers takes some MB
 
 
 class FusedAttention(Attention):  # type: ignore[misc]  # segment_anything has no types
@@ -26,8 +32,17 @@ class FusedAttention(Attention):  # type: ignore[misc]  # segment_anything has n
 
     def forward(self, x: Tensor) -> Tensor:
         """Map normalised tokens (B, H, W, C) to the same shape."""
+        if not self.window_size:
+            return self._attended(x, x.shape[1:3])
+        window = (self.window_size,) * 2
+        n_windows = max(1, _band(x) // (len(x) * self.window_size * x.shape[2]))
+        bands = x.split(n_windows * self.window_size, dim=1)
+        return _joined([self._attended(band, window) for band in bands], dim=1)
+
+    def _attended(self, x: Tensor, window: tuple[int, int]) -> Tensor:
+        """Do so for some rows of windows."""
+        x = x.contiguous()
         batch, height, width, channels = x.shape
-        window = (self.window_size,) * 2 if self.window_size else (height, width)
         grids = _to_windows(self._padded(self.qkv(x), window), window, self.num_heads)
         q, k, v = grids  # each (B * windows * heads, h * w, head_dim)
         y = attend(q * self.scale, k, v, *self._position_bias(q, window))
@@ -62,11 +77,23 @@ class FusedAttention(Attention):  # type: ignore[misc]  # segment_anything has n
         return bias_h, bias_w
 
 
+class FusedMLP(MLPBlock):  # type: ignore[misc]  # segment_anything has no types
+    """SAM's ``MLPBlock``, some tokens at a time."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map tokens (..., C) to the same shape."""
+        bands = x.flatten(0, -2).split(_band(x))
+        layers = super().forward
+        return _joined([layers(band) for band in bands], dim=0).view(x.shape)
+
+
 class FusedBlock(Block):  # type: ignore[misc]  # segment_anything has no types
     """SAM's ``Block`` whose attention cuts the windows itself."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map tokens (B, H, W, C) to the same shape."""
+        # SAM's come from a convolution, channels first, and every sum would stay so
+        x = x.contiguous()
         x = x + self.attn(self.norm1(x))
         return x + self.mlp(self.norm2(x))  # type: ignore[no-any-return]
 
@@ -83,6 +110,7 @@ def fuse_attention(encoder: ImageEncoderViT) -> None:
             attention = _stock_layer(module.attn)
             attention.window_size = module.window_size
             attention.__class__ = FusedAttention
+            _stock_layer(module.mlp).__class__ = FusedMLP
             module.__class__ = FusedBlock
 
 
@@ -93,6 +121,7 @@ def unfuse_attention(encoder: ImageEncoderViT) -> None:
             attention = _stock_layer(module.attn)
             del attention.window_size
             attention.__class__ = Attention
+            _stock_layer(module.mlp).__class__ = MLPBlock
             module.__class__ = Block
 
 
@@ -101,6 +130,15 @@ def _stock_layer(module: nn.Module) -> nn.Module:
     while isinstance(inner := getattr(module, "base_layer", None), nn.Module):
         module = inner
     return module
+
+
+def _band(x: Tensor) -> int:
+    """Return how many tokens are worked on at a time: elsewhere than on a CPU, all."""
+    return _BAND if x.device.type == "cpu" else max(1, x.numel())
+
+
+def _joined(parts: list[Tensor], dim: int) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
 
 
 def _to_windows(qkv: Tensor, window: tuple[int, int], heads: int) -> Tensor:

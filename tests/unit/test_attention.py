@@ -19,6 +19,7 @@ from napari_glmedsa.adapters import (
     unwrap,
 )
 from napari_glmedsa.inference import (
+    attention,
     fuse_attention,
     grid_attention,
     unfuse_attention,
@@ -37,7 +38,12 @@ def close(ours, theirs, relative):
     return (ours - theirs).abs().max() <= relative * theirs.abs().max()
 
 
-def test_fused_attention_gives_the_stock_embedding_and_gradients(tiny_sam, batch):
+@pytest.mark.parametrize("band", [1, 9, 1024])
+def test_fused_blocks_give_the_stock_embedding_and_gradients(
+    tiny_sam, batch, band, monkeypatch
+):
+    """However many tokens, or rows of windows, are worked on at a time."""
+    monkeypatch.setattr(attention, "_BAND", band)
     stock = tiny_sam.image_encoder
     fused = copy.deepcopy(stock)
     fuse_attention(fused)
