@@ -32,11 +32,12 @@ class FusedAttention(Attention):  # type: ignore[misc]  # segment_anything has n
 
     def forward(self, x: Tensor) -> Tensor:
         """Map normalised tokens (B, H, W, C) to the same shape."""
+        batch, height, width, _ = x.shape
         if not self.window_size:
-            return self._attended(x, x.shape[1:3])
+            return self._attended(x, (height, width))
         window = (self.window_size,) * 2
-        n_windows = max(1, _band(x) // (len(x) * self.window_size * x.shape[2]))
-        bands = x.split(n_windows * self.window_size, dim=1)
+        n_windows = max(1, _band(x) // (batch * self.window_size * width))
+        bands = torch.split(x, n_windows * self.window_size, dim=1)
         return _joined([self._attended(band, window) for band in bands], dim=1)
 
     def _attended(self, x: Tensor, window: tuple[int, int]) -> Tensor:
@@ -82,7 +83,7 @@ class FusedMLP(MLPBlock):  # type: ignore[misc]  # segment_anything has no types
 
     def forward(self, x: Tensor) -> Tensor:
         """Map tokens (..., C) to the same shape."""
-        bands = x.flatten(0, -2).split(_band(x))
+        bands = torch.split(x.flatten(0, -2), _band(x))
         layers = super().forward
         return _joined([layers(band) for band in bands], dim=0).view(x.shape)
 
