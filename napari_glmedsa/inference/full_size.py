@@ -17,8 +17,8 @@ from torch.nn import functional
 
 Box = tuple[slice, slice]
 
-_SMALL = 2_000_000  # pixels up to which computing them all takes less time
-_BANDS = 64  # the input frame is cut into so many rows of pixels
+_SMALL = 500_000  # pixels up to which computing them all takes less time
+_BAND = 64  # rows of pixels looked at together: a seam is as wide as its bend in them
 # PyTorch computes an output whose sides add up to 128 or less in another way, which
 # rounds differently.
 _WIDE = 129
@@ -62,13 +62,14 @@ def full_size_mask(
         return (_interpolate(frame, original_size) > 0).numpy(), box
     mask = np.zeros(original_size, dtype=bool)
     if box[0].stop:
-        _fill(mask, box, frame, n_rows=-(-image_size // _BANDS))
+        _fill(mask, box, frame)
     return mask, box
 
 
-def _fill(mask: NDArray[np.bool_], box: Box, frame: Tensor, *, n_rows: int) -> None:
-    """Fill the box in bands of `n_rows` rows of the frame, so that memory is small."""
+def _fill(mask: NDArray[np.bool_], box: Box, frame: Tensor) -> None:
+    """Fill the box in bands, so that little is computed and memory is small."""
     logits = frame.numpy()
+    n_rows = max(1, _BAND * len(logits) // len(mask))
     rows = _Axis.between(logits.shape[0], mask.shape[0]).part(box[0])
     columns = _Axis.between(logits.shape[1], mask.shape[1]).part(box[1])
     doubtful = []
@@ -86,12 +87,13 @@ def _fill(mask: NDArray[np.bool_], box: Box, frame: Tensor, *, n_rows: int) -> N
         if len(seam):
             values = _mix(source, band.moved(-first), columns.part(seam))
             part[:, seam] = values > 0
-            y, x = np.nonzero(np.abs(values) <= _ROUNDING * np.abs(source).max())
-            doubtful.append((y + box[0].start + start, seam[x] + box[1].start))
+            distance, near = np.abs(values), _ROUNDING * np.abs(source).max()
+            if distance.min() <= near:
+                y, x = np.nonzero(distance <= near)
+                doubtful.append((y + box[0].start + start, seam[x] + box[1].start))
     if doubtful:
         y, x = (np.concatenate(axis) for axis in zip(*doubtful, strict=True))
-        if len(y):
-            mask[y, x] = _as_torch_rounds(frame, mask.shape, y, x) > 0
+        mask[y, x] = _as_torch_rounds(frame, mask.shape, y, x) > 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,14 +163,14 @@ def _as_torch_rounds(
 
     PyTorch mixes along rows and then along columns. To the same number of rows or
     columns it mixes nothing, so both can be done apart: the first for a few rows,
-    the second for a few columns.
+    the second for a few columns, of an image as large as it takes to be rounded so.
     """
     axis = _Axis.between(frame.shape[0], size[0])
     rows = np.unique(np.concatenate([axis.lower[y], axis.upper[y]]))
     columns, place = np.unique(x, return_inverse=True)
-    mixed = functional.pad(frame[rows], (0, 0, 0, _WIDE))
+    mixed = functional.pad(frame[rows], (0, 0, 0, max(0, _WIDE - size[1])))
     mixed = _interpolate(mixed, (len(mixed), size[1]))
-    across = torch.zeros(frame.shape[0], len(columns) + _WIDE)
+    across = torch.zeros(frame.shape[0], len(columns) + max(0, _WIDE - size[0]))
     across[rows, : len(columns)] = mixed[: len(rows), columns]
     values = _interpolate(across, (size[0], across.shape[1]))
     return values.numpy()[y, place]
