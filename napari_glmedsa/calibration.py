@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from napari_glmedsa.errors import MeasurementError, OutputError, ProjectError
-from napari_glmedsa.files import read_json, write_json
+from napari_glmedsa.files import NONSENSE, read_json, write_json
 
 Source = Literal["ruler", "dicom", "layer", "given"]
 Point = tuple[float, float]
@@ -157,7 +157,7 @@ def read_calibration(project: Path, image_id: str) -> Calibration | None:
         raise ProjectError(
             f"{path} cannot be read ({error.strerror}); check its permissions."
         ) from error
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except NONSENSE as error:
         raise ProjectError(
             f"{path} is damaged; delete it and calibrate the image once more."
         ) from error

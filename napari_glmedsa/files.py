@@ -14,6 +14,12 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
+NONSENSE = (
+    *(ValueError, LookupError, TypeError, AttributeError),
+    *(ArithmeticError, RecursionError),
+)
+"""What taking a document apart raises if somebody has written anything into it."""
+
 _CHUNK = 1 << 20
 _PATIENCE, _BREATH = 2.0, 0.01  # seconds
 

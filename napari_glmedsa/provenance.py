@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
+from math import isfinite
 from typing import Any, Literal, Self
 
 
@@ -44,14 +46,20 @@ class Provenance:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """Read what `to_json` wrote; what it does not know, it passes over."""
-        box = document.get("box")
+        """Read what `to_json` wrote; what it does not know, it passes over.
+
+        Raises ValueError, TypeError or so if clicks or box make no sense.
+        """
+        box, labels = document.get("box"), document.get("point_labels", ())
+        coords = [(float(x), float(y)) for x, y in document.get("point_coords", ())]
+        if not all(map(isfinite, chain.from_iterable(coords))):
+            raise ValueError("a click is nowhere")
+        if len(labels) != len(coords) or not {*labels} <= {0, 1}:
+            raise ValueError("a click says nothing")
         return cls(
             origin="import" if document.get("origin") == "import" else "clicks",
-            point_coords=tuple(
-                (float(x), float(y)) for x, y in document.get("point_coords", ())
-            ),
-            point_labels=tuple(map(int, document.get("point_labels", ()))),
+            point_coords=tuple(coords),
+            point_labels=tuple(map(int, labels)),
             box=None if box is None else _four(box),
             model=str(document.get("model", "")),
             hand_edited=bool(document.get("hand_edited", False)),
@@ -62,4 +70,6 @@ class Provenance:
 
 def _four(numbers: Sequence[float]) -> tuple[float, float, float, float]:
     left, top, right, bottom = map(float, numbers)
+    if not (isfinite(right - left + bottom - top) and left < right and top < bottom):
+        raise ValueError("a box has no area")
     return left, top, right, bottom

@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from napari_glmedsa.files import read_json, write_json
+from napari_glmedsa.files import NONSENSE, read_json, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class RecentProjects:
     def _read(self) -> dict[str, Any]:
         try:
             document = read_json(self._file)
-        except (OSError, ValueError):
+        except (OSError, *NONSENSE):
             return {}
         return document if isinstance(document, dict) else {}
 

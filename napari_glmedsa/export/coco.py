@@ -16,7 +16,7 @@ from napari_glmedsa.export.outlines import polygons
 from napari_glmedsa.export.place import whole_file
 from napari_glmedsa.export.subject import Step, Written, silent, subjects
 from napari_glmedsa.extras import require
-from napari_glmedsa.files import read_json
+from napari_glmedsa.files import NONSENSE, read_json
 from napari_glmedsa.pixels import MAX_PIXELS
 from napari_glmedsa.project import AnnotationProject
 from napari_glmedsa.project.annotations import present_labels
@@ -27,7 +27,6 @@ Outline = Literal["rle", "polygons"]
 OURS = "napari_glmedsa"
 """Key of what only this program reads: an image's id, an object's label."""
 
-_NONSENSE = (ValueError, LookupError, TypeError, AttributeError, OverflowError)
 _LESION = {"id": 1, "name": "lesion", "supercategory": "skin"}
 
 
@@ -64,7 +63,7 @@ class CocoImage:
             masks = [_mask(one["segmentation"], self.size) for one in self.annotations]
             labels = [one.get(OURS, {}).get("label") for one in self.annotations]
             return stacked(masks, labels, size=self.size)
-        except _NONSENSE as error:
+        except NONSENSE as error:
             raise _does_not_fit(self.path, self.file_name) from error
 
 
@@ -149,7 +148,7 @@ def read(path: Path) -> Iterator[CocoImage]:
         raise ImageFormatError(
             f"{path} cannot be read ({error.strerror}); check its name and permissions."
         ) from error
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except NONSENSE as error:
         raise ImageFormatError(
             f"{path} is no COCO file (JSON with images and annotations); choose"
             " another one."
@@ -219,7 +218,7 @@ def _read_image(
             raise ValueError(size)
         own_id = str(image.get(OURS, {}).get("id", ""))
         return CocoImage(name, own_id, path, size, annotations)
-    except _NONSENSE as error:
+    except NONSENSE as error:
         raise _does_not_fit(path, "an image") from error
 
 

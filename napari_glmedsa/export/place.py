@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from napari_glmedsa.errors import OutputError
-from napari_glmedsa.files import atomic_write, read_json, write_json
+from napari_glmedsa.files import NONSENSE, atomic_write, read_json, write_json
 
 CONTENTS = "export.json"
 """Names, in every exported folder, the files that the export wrote."""
@@ -125,7 +125,7 @@ def _files_in(folder: Path) -> set[str]:
 def _written_by_export(folder: Path) -> set[str]:
     try:
         return {CONTENTS, *map(str, read_json(folder / CONTENTS)["files"])}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, *NONSENSE):
         return set()
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_glmedsa.errors import ProjectError
-from napari_glmedsa.files import atomic_write, read_json, write_json
+from napari_glmedsa.files import NONSENSE, atomic_write, read_json, write_json
 from napari_glmedsa.provenance import Provenance
 
 MAX_LABEL = 65535
@@ -212,7 +212,7 @@ def decode_label_map(png: bytes) -> NDArray[np.uint16]:
 def _read_prompts(path: Path, *, of: bytes) -> Annotation | None:
     try:
         annotation = Annotation.from_json(read_json(path))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, *NONSENSE):
         return None
     belongs = annotation.mask_sha256 == hashlib.sha256(of).hexdigest()
     return annotation if belongs else None

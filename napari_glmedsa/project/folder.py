@@ -16,7 +16,7 @@ from napari_glmedsa.errors import (
     ProjectError,
     ProjectVersionError,
 )
-from napari_glmedsa.files import read_json, write_json
+from napari_glmedsa.files import NONSENSE, read_json, write_json
 from napari_glmedsa.project.annotations import AnnotationFiles
 from napari_glmedsa.project.photographs import PhotographFiles
 from napari_glmedsa.project.splits import Deal
@@ -72,7 +72,7 @@ class ProjectFolder:
                 f"{self._card} cannot be read ({error.strerror}); check its"
                 " permissions."
             ) from error
-        except (ValueError, KeyError, TypeError) as error:
+        except NONSENSE as error:
             raise ProjectError(
                 f"{self._card} is damaged; put it back from a copy."
             ) from error
@@ -147,7 +147,7 @@ class ProjectFolder:
                 f"{self._splits} cannot be read ({error.strerror}); check its"
                 " permissions."
             ) from error
-        except (ValueError, KeyError, TypeError) as error:
+        except NONSENSE as error:
             raise ProjectError(
                 f"{self._splits} is damaged; put it back from a copy, or delete it to"
                 " have the images split anew."

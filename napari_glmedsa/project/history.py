@@ -6,7 +6,7 @@ from itertools import chain
 from pathlib import Path
 
 from napari_glmedsa.errors import ProjectError
-from napari_glmedsa.files import read_json
+from napari_glmedsa.files import NONSENSE, read_json
 from napari_glmedsa.project.lookalikes import find_lookalikes
 from napari_glmedsa.project.photographs import ImageRecord
 from napari_glmedsa.project.remembered import Remembered
@@ -158,5 +158,5 @@ def _read_use(plan: Path) -> RunUse | None:
             plan.parent.name,
             {split: tuple(map(str, images.get(split, ()))) for split in SPLITS},
         )
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except (OSError, *NONSENSE):
         return None

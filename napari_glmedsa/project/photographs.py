@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_glmedsa.errors import ImageFormatError, ProjectError
-from napari_glmedsa.files import read_json, sha256_array, write_json
+from napari_glmedsa.files import NONSENSE, read_json, sha256_array, write_json
 from napari_glmedsa.images import write_image
 from napari_glmedsa.project.annotations import DECODE_ERRORS
 from napari_glmedsa.project.lookalikes import perceptual_hash
@@ -133,7 +133,7 @@ class PhotographFiles:
             return None
         try:
             return ImageRecord.from_json(self.record.stem, read_json(self.record))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, *NONSENSE):
             return None
 
     def read_pixels(self) -> NDArray[np.uint8]:

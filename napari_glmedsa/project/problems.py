@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+from napari_glmedsa.calibration import read_calibration
 from napari_glmedsa.errors import GLMedSAError
 from napari_glmedsa.project.annotations import check_label_map, decode_label_map
 from napari_glmedsa.project.folder import ProjectFolder
@@ -90,15 +91,29 @@ def _run_leaks(
 def _image_problems(folder: ProjectFolder, image: str) -> Iterator[str]:
     files = folder.photograph(image)
     try:
-        files.read_pixels()
+        pixels = files.read_pixels()
     except GLMedSAError as error:
         yield str(error)
         return
-    if files.read() is None:
+    record = files.read()
+    if record is None:
         yield (
             f"{files.record} is missing or damaged, so the image is not used; add the"
             " original once more."
         )
+    elif record.size != pixels.shape[:2]:
+        yield (
+            f"{files.record} says that the image is {_pixels(record.size)} pixels, but"
+            f" it is {_pixels(pixels.shape[:2])}; put the record back from a copy."
+        )
+    try:
+        read_calibration(folder.root, image)
+    except GLMedSAError as error:
+        yield str(error)
+
+
+def _pixels(size: tuple[int, ...]) -> str:
+    return " x ".join(map(str, reversed(size)))
 
 
 def _mask_problems(folder: ProjectFolder, image: str) -> Iterator[str]:

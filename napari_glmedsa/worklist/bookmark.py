@@ -4,7 +4,7 @@ import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from napari_glmedsa.files import read_json, write_json
+from napari_glmedsa.files import NONSENSE, read_json, write_json
 from napari_glmedsa.worklist.entries import Order, Shown
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class LastWorklist:
                 order=Order(document.get("order", Order.NAME)),
                 shown=Shown(document.get("shown", Shown.TO_DO)),
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, *NONSENSE):
             return None
 
     def write(self, bookmark: Bookmark) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from napari_glmedsa.errors import OutputError
-from napari_glmedsa.files import read_json, write_json
+from napari_glmedsa.files import NONSENSE, read_json, write_json
 from napari_glmedsa.worklist.uncertainty import SCHEMA_VERSION, Uncertainty
 
 MarkName = Literal["flagged", "skipped"]
@@ -58,7 +58,7 @@ class WorklistRecords:
                         str(document.get(n, "")) for n in ("by", "note", "created")
                     )
                     found[path.stem] = Mark(status, *words)
-            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            except (OSError, *NONSENSE):
                 continue  # somebody has edited it; the photograph counts as unmarked
         return found
 
@@ -86,7 +86,7 @@ class WorklistRecords:
             try:
                 key = (str(line["key"]), int(line["modified"]), int(line["n_bytes"]))
                 found[key] = str(line["image_id"])
-            except (KeyError, TypeError, ValueError):
+            except NONSENSE:
                 continue
         return found
 
@@ -123,7 +123,7 @@ class WorklistRecords:
         for line in _lines(path) if path else ():
             try:
                 found[str(line["image_id"])] = Uncertainty.from_json(line)
-            except (KeyError, TypeError, ValueError):
+            except NONSENSE:
                 continue
         return found
 
@@ -183,7 +183,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
     for line in text.splitlines():
         try:
             document = json.loads(line)
-        except ValueError:
+        except NONSENSE:
             continue
         if isinstance(document, dict):
             yield document

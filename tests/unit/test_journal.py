@@ -65,7 +65,10 @@ def work(doc):
     yield
     doc.redo()
     yield
-    more = {**sheet.objects, 8: Provenance(model="m", point_coords=((9.5, 8.25),))}
+    more = {
+        **sheet.objects,
+        8: Provenance(model="m", point_coords=((9.5, 8.25),), point_labels=(1,)),
+    }
     doc.record("accept", Sheet(object_id=9, objects=more))
     yield
     doc.undo()
