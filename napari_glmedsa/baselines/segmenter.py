@@ -44,7 +44,8 @@ class NetworkSegmenter:
     def segment(self, image: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Return the mask, interpolated to the image's own size as SAM does."""
         small = ResizeLongestSide(self.size).apply_image(image)
-        logits = self.network(network_input(small, self.size)[None])[:, :1]
+        device = next(self.network.parameters()).device
+        logits = self.network(network_input(small, self.size)[None].to(device))[:, :1]
         height, width = small.shape[:2]
         cut = logits[..., :height, :width].float()
         full = functional.interpolate(cut, image.shape[:2], mode="bilinear")

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from napari_glmedsa.baselines.segmenter import network_input
 from napari_glmedsa.errors import TrainingError
+from napari_glmedsa.inference.device import resolve_device
 from napari_glmedsa.training.config import TrainingConfig
 from napari_glmedsa.training.dataset import SegmentationDataset
 from napari_glmedsa.training.draws import shuffled
@@ -32,17 +33,30 @@ class NetworkTrainer:
         Loss, optimiser, schedule, rate, batch, epochs, augmentation and seed.
     size
         S.
+    device
+        Where to compute; the network is moved there.
 
     Attributes
     ----------
     epoch
         Epochs finished.
+
+    Raises
+    ------
+    DeviceError
+        If this computer has no such device.
     """
 
     def __init__(
-        self, network: nn.Module, config: TrainingConfig, *, size: int
+        self,
+        network: nn.Module,
+        config: TrainingConfig,
+        *,
+        size: int,
+        device: str = "auto",
     ) -> None:
-        self.network, self.config, self.size = network, config, size
+        self.device = resolve_device(device)
+        self.network, self.config, self.size = network.to(self.device), config, size
         self.loss = mask_loss(config.loss)
         self.optimizer = make_optimizer(dict(network.named_parameters()), config)
         self.epoch = 0
@@ -129,7 +143,7 @@ class NetworkTrainer:
         while len(inputs) < 2:
             inputs.append(inputs[0])
             masks.append(masks[0])
-        return torch.stack(inputs), torch.stack(masks)
+        return torch.stack(inputs).to(self.device), torch.stack(masks).to(self.device)
 
 
 def boundary(masks: Tensor) -> Tensor:

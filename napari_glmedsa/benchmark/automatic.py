@@ -39,6 +39,7 @@ def make_automatic(
     folder: Path,
     *,
     size: int,
+    device: str,
     say: OnProgress,
 ) -> Made:
     """Train a network to the last epoch, or go on where that was stopped.
@@ -53,8 +54,8 @@ def make_automatic(
         What to learn from, and where the checkpoint is.
     size
         Pixels of the square input.
-    say
-        Who is told how far it is.
+    device, say
+        Where to compute, and who is told how far it is.
 
     Raises
     ------
@@ -65,7 +66,7 @@ def make_automatic(
         return Made(_automatic(CLASSICS[name]()))
     assert name in NETWORKS
     network = build_network(name, size=size, seed=config.seed)
-    trainer = NetworkTrainer(network, config, size=size)
+    trainer = NetworkTrainer(network, config, size=size, device=device)
     path = folder / CHECKPOINT
     state = read_checkpoint(path)
     seconds, curve = 0.0, []

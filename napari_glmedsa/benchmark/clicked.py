@@ -12,6 +12,7 @@ from napari_glmedsa.benchmark.made import CHECKPOINT_SECONDS, Made, OnProgress
 from napari_glmedsa.benchmark.parts import Parts
 from napari_glmedsa.evaluation import Case, replay_clicks
 from napari_glmedsa.inference import Predictor
+from napari_glmedsa.inference.device import resolve_device
 from napari_glmedsa.training.checkpoint import (
     CHECKPOINT,
     read_checkpoint,
@@ -50,6 +51,7 @@ def make_clicked(
     """
     seconds, trainable = 0.0, 0
     curve: list[dict[str, float]] = []
+    sam = sam.to(resolve_device(device))
     if config is not None:
         trainer = Trainer(sam, config, device=device)
         trainable = sum(p.numel() for p in trainer.trained.values())

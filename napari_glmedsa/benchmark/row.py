@@ -93,7 +93,9 @@ def _make(
     )
     if method.is_automatic:
         size = sam.image_encoder.img_size
-        return make_automatic(row.method, config, parts, folder, size=size, say=say)
+        return make_automatic(
+            row.method, config, parts, folder, size=size, device=device, say=say
+        )
     return make_clicked(
         sam,
         config if method.trains != "nothing" else None,

@@ -17,6 +17,7 @@ from napari_glmedsa.benchmark.parts import Parts
 from napari_glmedsa.benchmark.result import Row, RowResult, ask, finished_row
 from napari_glmedsa.benchmark.row import run_row
 from napari_glmedsa.errors import Cancelled, TrainingError
+from napari_glmedsa.inference.device import resolve_device
 from napari_glmedsa.registry import ModelRegistry
 from napari_glmedsa.waiting import wait_without_spinning
 
@@ -105,8 +106,11 @@ def run_table(
     ------
     TrainingError
         If a row's process is killed, or its folder holds figures of something else.
+    DeviceError
+        If this computer has no such device.
     """
     rows = plan.rows()
+    resolve_device(device)  # no device: said now, not in a process later
     _, base_sha256 = registry.load_base(plan.base, device=torch.device("cpu"))
     question = ask(plan.base, base_sha256, parts)
     for number, row in enumerate(rows, start=1):

@@ -15,7 +15,7 @@ from napari_glmedsa.baselines.segmenter import (
     network_input,
 )
 from napari_glmedsa.baselines.training import NetworkTrainer, boundary
-from napari_glmedsa.errors import MissingPackageError, TrainingError
+from napari_glmedsa.errors import DeviceError, MissingPackageError, TrainingError
 from napari_glmedsa.metrics import dice
 from napari_glmedsa.samples import draw_lesion
 
@@ -121,6 +121,26 @@ def test_the_input_is_normalised_then_padded():
     assert tensor[0, 0, 0] == pytest.approx((1 - 0.485) / 0.229, rel=1e-5)
     assert (tensor[:, 32:] == 0).all()
     assert (tensor[:, :, 48:] == 0).all()
+
+
+def test_a_network_gets_its_images_where_it_is():
+    class Elsewhere(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1, device="meta"))
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            self.seen = images.device.type
+            return torch.zeros(1, 1, SIZE, SIZE)
+
+    network = Elsewhere()
+    NetworkSegmenter(network, size=SIZE).segment(np.zeros((32, 48, 3), np.uint8))
+    assert network.seen == "meta"
+
+
+def test_a_device_that_is_not_there_is_named():
+    with pytest.raises(DeviceError, match="quantum"):
+        NetworkTrainer(Tiny(), small(), size=SIZE, device="quantum")
 
 
 @pytest.mark.parametrize("kind", [OtsuSegmenter, RandomWalkerSegmenter])

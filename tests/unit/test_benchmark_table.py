@@ -516,6 +516,7 @@ def test_a_file_that_is_no_image_is_told_in_one_sentence(table1, data):
         ("--train", "judge"),
         ("--fold", "7"),
         ("--data", "nowhere"),
+        ("--device", "quantum"),
     ],
 )
 def test_a_mistake_is_told_in_one_sentence(data, tmp_path, capsys, wrong):
