@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from segment_anything.modeling import MaskDecoder, Sam
+from segment_anything.modeling.common import MLPBlock
 from segment_anything.modeling.transformer import (
     Attention,
     TwoWayAttentionBlock,
@@ -52,6 +53,7 @@ class PreparedDecoder:
                 [decoder.iou_token.weight, decoder.mask_tokens.weight]
             )
             self._upscaling = _Upscaling(decoder)
+            self._mlps = [_TokenMLP(layer.mlp) for layer in decoder.transformer.layers]
             self._first = _FirstLayer(decoder, image_embedding + dense, self._pe)
 
     def decode(
@@ -101,15 +103,15 @@ class PreparedDecoder:
         self, transformer: TwoWayTransformer, tokens: Tensor, first: "_FirstLayer"
     ) -> tuple[Tensor, Tensor]:
         """Do what ``TwoWayTransformer.forward`` does, for tokens (T, C)."""
-        queries, keys = first(transformer.layers[0], tokens)
+        queries, keys = first(transformer.layers[0], self._mlps[0], tokens)
         keys_pe = keys + self._pe
-        for layer in transformer.layers[1:]:
+        for layer, mlp in zip(transformer.layers[1:], self._mlps[1:], strict=True):
             q = queries + tokens
             queries = layer.norm1(queries + _among_tokens(layer.self_attn, q, queries))
             attention = layer.cross_attn_token_to_image
             seen = _see(attention, queries + tokens, keys, keys_pe)
             queries = layer.norm2(queries + seen)
-            queries = layer.norm3(queries + layer.mlp(queries))
+            queries = layer.norm3(queries + mlp(queries))
             attention = layer.cross_attn_image_to_token
             keys = _tell(attention, queries + tokens, queries, keys, keys_pe)
             keys = layer.norm4(keys)
@@ -132,7 +134,7 @@ class _FirstLayer:
         self._told_queries = _heads(tell, tell.q_proj(keys_pe)).mT.contiguous()
 
     def __call__(
-        self, layer: TwoWayAttentionBlock, tokens: Tensor
+        self, layer: TwoWayAttentionBlock, mlp: "_TokenMLP", tokens: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Map tokens (T, C) to queries of the same shape and keys (h w, C)."""
         queries = layer.norm1(_among_tokens(layer.self_attn, tokens, tokens))
@@ -140,12 +142,31 @@ class _FirstLayer:
         q = _scaled(attention, attention.q_proj(queries + tokens))
         seen = (q @ self._seen_keys).softmax(-1) @ self._seen_values
         queries = layer.norm2(queries + attention.out_proj(_joined(seen)))
-        queries = layer.norm3(queries + layer.mlp(queries))
+        queries = layer.norm3(queries + mlp(queries))
         attention = layer.cross_attn_image_to_token
         k = _scaled(attention, attention.k_proj(queries + tokens))
         shares = (k @ self._told_queries).softmax(1)
         keys = _add_told(attention, self._keys, shares, queries)
         return queries, layer.norm4(keys)
+
+
+class _TokenMLP:
+    """An ``MLPBlock`` for a handful of tokens, which cost less than its weights do.
+
+    A linear layer keeps its weights the other way round and turns them every time.
+    """
+
+    def __init__(self, mlp: MLPBlock) -> None:
+        self._act = mlp.act
+        self._layers = [
+            (layer.bias, layer.weight.T.contiguous()) for layer in (mlp.lin1, mlp.lin2)
+        ]
+
+    def __call__(self, tokens: Tensor) -> Tensor:
+        """Map tokens (T, C) to the same shape."""
+        (bias, weight), (last_bias, last_weight) = self._layers
+        hidden = self._act(torch.addmm(bias, tokens, weight))
+        return torch.addmm(last_bias, hidden, last_weight)
 
 
 class _Upscaling:
@@ -186,7 +207,10 @@ def _is_stock(decoder: MaskDecoder) -> bool:
     return (
         type(decoder) is MaskDecoder
         and type(transformer) is TwoWayTransformer
-        and all(type(layer) is TwoWayAttentionBlock for layer in transformer.layers)
+        and all(
+            type(layer) is TwoWayAttentionBlock and type(layer.mlp) is MLPBlock
+            for layer in transformer.layers
+        )
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from segment_anything.modeling.common import MLPBlock
 from tiny import TINY, randomise
 
 from napari_glmedsa.adapters.compat import Compat
@@ -88,6 +89,22 @@ def test_a_decoder_wired_in_another_way_is_run_as_it_is(tiny_sam):
     coords, labels = torch.tensor([[[9.0, 25.0]]]), torch.ones(1, 1)
     as_sam = decode_masks(tiny_sam, features, coords, labels)
     apply_compat(tiny_sam, Compat(medsa_decoder=True, swap_xy=True))
+    expected = decode_masks(tiny_sam, features, coords, labels)
+    assert not torch.allclose(as_sam[0], expected[0])
+    found = decode(PreparedDecoder(tiny_sam, features), coords, labels)
+    assert_same(found, expected)
+
+
+@torch.inference_mode()
+def test_a_decoder_whose_layers_compute_something_else_is_run_as_it_is(tiny_sam):
+    class Doubled(MLPBlock):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    features = torch.randn(1, 32, 4, 4)
+    coords, labels = torch.tensor([[[9.0, 25.0]]]), torch.ones(1, 1)
+    as_sam = decode_masks(tiny_sam, features, coords, labels)
+    tiny_sam.mask_decoder.transformer.layers[1].mlp.__class__ = Doubled
     expected = decode_masks(tiny_sam, features, coords, labels)
     assert not torch.allclose(as_sam[0], expected[0])
     found = decode(PreparedDecoder(tiny_sam, features), coords, labels)
