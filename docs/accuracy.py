@@ -25,6 +25,7 @@ import numpy as np
 
 from napari_glmedsa.adapters import read_card
 from napari_glmedsa.benchmark.cases import JUDGE
+from napari_glmedsa.benchmark.fairness import NOTES
 from napari_glmedsa.benchmark.report import bound_note, facts, tables
 from napari_glmedsa.benchmark.result import RowResult
 from napari_glmedsa.benchmark.summary import compare_lines, summarise_rows
@@ -165,17 +166,19 @@ def groups(protocol: str, runs: Path) -> str:
     text = (runs / f"fairness-{protocol}" / "groups.md").read_text(encoding="utf-8")
     document = json.loads((runs / f"fairness-{protocol}" / "groups.json").read_text())
     body = text[text.index("| grouping") : text.rindex("|") + 1]
-    return f"{_command(document['command'])}\n\n{body}"
+    return f"{_command(document['command'])}\n{body}"
 
 
-def picture(source: str, alternative: str, runs: Path, pictures: Path) -> str:
-    """Take a picture over from a run."""
+def picture(
+    name: str, source: str, alternative: str, runs: Path, pictures: Path
+) -> str:
+    """Take a picture over from a run, under a name."""
     if not any(name in source for name in FREE):
         raise ValueError(f"The photographs of {source} may not be shown.")
-    name = "accuracy-" + source.replace("/", "-")
     pictures.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(runs / source, pictures / name)
-    return f"![{alternative}](../images/{name})"
+    file = f"accuracy-{name}.jpg"
+    shutil.copyfile(runs / source, pictures / file)
+    return f"![{alternative}](../images/{file})"
 
 
 def parts(pictures: Path) -> Mapping[str, Callable[[Path], str]]:
@@ -187,6 +190,7 @@ def parts(pictures: Path) -> Mapping[str, Callable[[Path], str]]:
         "fine-tuning": fine_tuning,
         "fine-tuning-short": fine_tuning_short,
         "bound": lambda runs: bound_note(),
+        "groups-notes": lambda runs: NOTES,
     }
     for recipe in ("tuned", "paper"):
         found[f"table1-{recipe}"] = partial(table, f"table1-{recipe}")
@@ -202,7 +206,7 @@ def parts(pictures: Path) -> Mapping[str, Callable[[Path], str]]:
         "worst": ("fairness-isic2016_test/worst.jpg", "The twenty worst cases"),
     }
     for name, (source, text) in shown.items():
-        found[name] = partial(picture, source, text, pictures=pictures)
+        found[name] = partial(picture, name, source, text, pictures=pictures)
     return found
 
 

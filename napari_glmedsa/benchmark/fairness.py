@@ -20,6 +20,7 @@ from napari_glmedsa.metrics import JACCARD_THRESHOLD, overlap
 from napari_glmedsa.training.gate import paired_bootstrap
 
 _COLUMNS, _SIDE = 5, 220  # of the contact sheet; pixels of a tile
+_FEWEST = 5  # images that an interval says anything of
 NOTES = """\
 Lesion size is the lesion's share of the picture; contrast the distance (Delta E 1976)
 of its mean colour from the skin around it. Skin is grouped by the individual typology
@@ -28,7 +29,8 @@ the angle from pixels disagree, and public sets show hardly any dark skin (Fitzp
 and VI below 1 %): read a group as light or dark pictures, not as people, and mind its
 n. Dark corners, hair and coloured patches (stickers, a pen's marks) are found by simple
 filters that miss some and see some that are not there; rulers and gel bubbles are not
-looked for. Intervals are bootstraps over the images of a group.
+looked for. Intervals are bootstraps over the images of a group, given from five images
+on.
 """
 """What a reader of the groups must know."""
 
@@ -195,15 +197,16 @@ def _markdown(
     lines = ["Made by", "", "```", command, "```", ""]
     lines += [f"- {key}: {value}" for key, value in facts.items()]
     lines += ["", "| grouping | group | n | Dice | 95 % | failures (IoU < 0.65) |"]
-    lines += ["| --- | --- | --- | --- | --- | --- |"]
+    lines += ["|---|---|---|---|---|---|"]
     for score in scores:
         low, high = (100 * end for end in score.interval)
+        interval = f"{low:.1f} to {high:.1f}" if score.n >= _FEWEST else "-"
         cells = (
             score.grouping,
             score.group,
             str(score.n),
             f"{100 * score.dice:.1f}",
-            f"{low:.1f} to {high:.1f}",
+            interval,
             f"{100 * score.failures:.1f} %",
         )
         lines.append(f"| {' | '.join(cells)} |")

@@ -146,13 +146,13 @@ def test_only_free_photographs_are_taken_over(script, tmp_path):
     source = tmp_path / "fairness-isic2016_test/worst.jpg"
     source.parent.mkdir()
     Image.new("RGB", (4, 4)).save(source)
-    text = script.picture(
-        "fairness-isic2016_test/worst.jpg", "The worst", tmp_path, tmp_path / "images"
-    )
-    assert text == "![The worst](../images/accuracy-fairness-isic2016_test-worst.jpg)"
-    assert (tmp_path / "images/accuracy-fairness-isic2016_test-worst.jpg").exists()
+    found = tmp_path / "images"
+    name = "fairness-isic2016_test/worst.jpg"
+    text = script.picture("worst", name, "The worst", tmp_path, found)
+    assert text == "![The worst](../images/accuracy-worst.jpg)"
+    assert (found / "accuracy-worst.jpg").read_bytes() == source.read_bytes()
     with pytest.raises(ValueError, match="may not be shown"):
-        script.picture("fairness-ph2_test/worst.jpg", "", tmp_path, tmp_path)
+        script.picture("worst", "fairness-ph2_test/worst.jpg", "", tmp_path, found)
 
 
 def test_the_readme_tells_what_the_shipped_card_holds(script, tmp_path):
