@@ -1,29 +1,54 @@
 """SHA-256 of images, remembered while they are in memory and stay as they are."""
 
+import hashlib
 import weakref
 import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_glmedsa.files import sha256_array
+from napari_glmedsa.waiting import cpu_cores
+
+T = TypeVar("T")
+
+_PART = 4 << 20  # bytes
+_MAX_THREADS = 8
+
+
+def sha256_pixels(image: NDArray[np.uint8]) -> str:
+    """Return the hex SHA-256 of an image's type and shape and its parts' SHA-256s.
+
+    The parts are hashed at once by as many threads as there are processors: one would
+    take longer for a large photograph than going back to it may.
+
+    Parameters
+    ----------
+    image
+        (H, W, 3) uint8 RGB.
+    """
+    digest = hashlib.sha256(f"{image.dtype.str}{image.shape}".encode())
+    for part in _of_parts(image, lambda part: hashlib.sha256(part).digest()):
+        digest.update(part)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
 class _Known:
     memory: weakref.ref[NDArray[Any]]
     place: tuple[Any, ...]
-    checksum: int
+    checksums: list[int]
     sha256: str
 
 
 class PixelHashes:
-    """Answers like `sha256_array`, several times faster for what it saw before.
+    """Answers like `sha256_pixels`, several times faster for what it saw before.
 
     It goes by where the pixels are in memory, which is how somebody comes back to a
-    photograph that is open; what is elsewhere is hashed. A checksum of all pixels tells
+    photograph that is open; what is elsewhere is hashed. Checksums of all pixels tell
     whether they were changed there meanwhile. It is not made for people who mean
     harm: an array in this program is not something that they could exchange.
     """
@@ -32,7 +57,7 @@ class PixelHashes:
         self._known: dict[int, _Known] = {}
 
     def sha256(self, image: NDArray[np.uint8]) -> str:
-        """Return what `sha256_array` does.
+        """Return what `sha256_pixels` does.
 
         Parameters
         ----------
@@ -40,17 +65,18 @@ class PixelHashes:
             (H, W, 3) uint8 RGB.
         """
         if not image.flags.c_contiguous:
-            return sha256_array(image)
+            return sha256_pixels(image)
         memory = _owner(image)
         place = (image.__array_interface__["data"][0], image.shape, image.dtype)
-        checksum = zlib.crc32(image.data)
+        checksums = _of_parts(image, zlib.crc32)
         known = self._known.get(id(memory))
         if (
             known is None
             or known.memory() is not memory
-            or (known.place, known.checksum) != (place, checksum)
+            or (known.place, known.checksums) != (place, checksums)
         ):
-            known = _Known(weakref.ref(memory), place, checksum, sha256_array(image))
+            memory_now = weakref.ref(memory)
+            known = _Known(memory_now, place, checksums, sha256_pixels(image))
             self._forget_the_dead()
             self._known[id(memory)] = known
         return known.sha256
@@ -59,6 +85,16 @@ class PixelHashes:
         for number, known in list(self._known.items()):
             if known.memory() is None:
                 del self._known[number]
+
+
+def _of_parts(image: NDArray[np.uint8], compute: Callable[[memoryview], T]) -> list[T]:
+    """Compute something of each part of the pixels, in their order."""
+    pixels = np.ascontiguousarray(image).reshape(-1).data
+    parts = [pixels[start : start + _PART] for start in range(0, len(pixels), _PART)]
+    if len(parts) < 2:  # no threads for so little
+        return [compute(part) for part in parts]
+    with ThreadPoolExecutor(min(cpu_cores(), len(parts), _MAX_THREADS)) as threads:
+        return list(threads.map(compute, parts))
 
 
 def _owner(image: NDArray[Any]) -> NDArray[Any]:
