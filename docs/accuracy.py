@@ -26,9 +26,10 @@ import numpy as np
 from napari_glmedsa.adapters import read_card
 from napari_glmedsa.benchmark.cases import JUDGE
 from napari_glmedsa.benchmark.fairness import NOTES
+from napari_glmedsa.benchmark.methods import METHODS
 from napari_glmedsa.benchmark.report import bound_note, facts, tables
 from napari_glmedsa.benchmark.result import RowResult
-from napari_glmedsa.benchmark.summary import compare_lines, summarise_rows
+from napari_glmedsa.benchmark.summary import Line, compare_lines, summarise_rows
 from napari_glmedsa.files import atomic_write
 from napari_glmedsa.project import AnnotationProject
 from napari_glmedsa.training.gate import METRICS, GateResult, paired_bootstrap
@@ -51,23 +52,7 @@ FREE = ("isic2016_test",)  # only these photographs may be shown (CC-0)
 
 
 def shipped(runs: Path) -> str:
-    """Return the built-in model's figures from its card."""
-    metrics = read_card(ADAPTER).metrics
-    lines = ["| images | n | clicks | Dice | IoU | threshold Jaccard |"]
-    lines.append("|---" * 6 + "|")
-    for name, title in PARTS.items():
-        part: Any = metrics[name]
-        for click in range(len(part["dice"])):
-            cells = [f"{100 * part[m][click]:.1f}" for m in ("dice", "iou")]
-            cells.append(f"{100 * part['threshold_jaccard'][click]:.1f}")
-            lines.append(
-                f"| {title} | {part['n']} | {click + 1} | {' | '.join(cells)} |"
-            )
-    return "\n".join(lines)
-
-
-def shipped_short(runs: Path) -> str:
-    """Return the built-in model's Dice, one line per test set."""
+    """Return the built-in model's figures from its card, one line per set."""
     metrics = read_card(ADAPTER).metrics
     lines = ["| images | n | Dice after 1 / 2 / 3 clicks | IoU | threshold Jaccard |"]
     lines.append("|---" * 5 + "|")
@@ -97,6 +82,28 @@ def against_base(runs: Path) -> str:
             f"{low:+.1f} to {high:+.1f} |"
         )
     return "\n".join(lines)
+
+
+def table_short(runs: Path) -> str:
+    """Return the Dice of every method of the tuned table, one line per method."""
+    folder = runs / "table1-tuned"
+    document = json.loads((folder / "table.json").read_text(encoding="utf-8"))
+    found: dict[str, dict[int, Line]] = {}
+    for line in summarise_rows(_results(folder, document)):
+        found.setdefault(line.method, {})[line.clicks] = line
+    rows = ["| method | trained (M) | Dice, 1 click | Dice, 3 clicks | as printed |"]
+    rows.append("|---" * 5 + "|")
+    for method, lines in found.items():
+        printed = METHODS[method].printed
+        figures = printed.dice.values() if printed else ()
+        cells = (
+            METHODS[method].title,
+            f"{next(iter(lines.values())).trainable / 1e6:.2f}",
+            *(_with_interval(lines.get(clicks)) for clicks in (1, 3)),
+            " / ".join(f"{value:.1f}" for value in figures) or "-",
+        )
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
 
 
 def table(name: str, runs: Path, *, against: str | None = None) -> str:
@@ -185,8 +192,8 @@ def parts(pictures: Path) -> Mapping[str, Callable[[Path], str]]:
     """Return what makes each part of the page."""
     found: dict[str, Callable[[Path], str]] = {
         "shipped": shipped,
-        "shipped-short": shipped_short,
         "against-base": against_base,
+        "table1-short": table_short,
         "fine-tuning": fine_tuning,
         "fine-tuning-short": fine_tuning_short,
         "bound": lambda runs: bound_note(),
@@ -268,6 +275,13 @@ def _command(command: str) -> str:
         elif word == "--output":
             words[index + 1] = Path(words[index + 1]).name
     return f"```\n{shlex.join(words)}\n```\n"
+
+
+def _with_interval(line: Line | None) -> str:
+    if line is None:
+        return "-"
+    low, high = (100 * end for end in line.interval["dice"])
+    return f"{100 * line.mean['dice']:.1f} ({low:.1f} to {high:.1f})"
 
 
 def _dice(folder: Path) -> dict[str, float]:
