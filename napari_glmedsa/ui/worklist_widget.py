@@ -16,6 +16,7 @@ from qtpy.QtCore import QModelIndex
 from napari_glmedsa.errors import GLMedSAError
 from napari_glmedsa.recent import RecentProjects
 from napari_glmedsa.registry import ModelRegistry, default_root
+from napari_glmedsa.ui.canvas_guard import guard_canvas
 from napari_glmedsa.ui.folder_watch import FolderWatch
 from napari_glmedsa.ui.main_thread import MainThread
 from napari_glmedsa.ui.worklist_desk import WorklistDesk
@@ -225,6 +226,7 @@ class WorklistWidget(Container[Widget]):
         if worklist is not self._worklist or key != self._position.key:
             return
         self._position.current = entry
+        guard_canvas(self._viewer, self.native)
         self._layers.show(worklist.project.root, entry, photograph.pixels)
         self._bookmark()
         following = self._position.step(self.form.shown.value, 1)

@@ -19,6 +19,7 @@ from napari_glmedsa.samples import draw_lesion
 from napari_glmedsa.session import SessionState
 from napari_glmedsa.ui import worklist_commands as commands
 from napari_glmedsa.ui import worklist_ranking, worklist_thumbnails
+from napari_glmedsa.ui.canvas_guard import CanvasGuard
 from napari_glmedsa.ui.companion import OURS
 from napari_glmedsa.ui.segment_widget import SegmentWidget
 from napari_glmedsa.ui.worklist_form import FLAG, KEYS, NEXT, PREVIOUS, SKIP
@@ -173,6 +174,13 @@ def test_what_somebody_else_works_on_is_passed_over(widget, place, wait, monkeyp
     assert "in use" in index.data(int(Qt.ItemDataRole.AccessibleTextRole))
     widget.go(1)
     wait(lambda: is_shown(place, "mole2.png"))
+
+
+def test_layers_that_leave_take_their_graphics_along(widget, place, wait):
+    """Also without the Segment dock; else the next drawing ends the process."""
+    widget.go(1)
+    wait(lambda: is_shown(place, "mole1.png"))
+    assert widget.native.window().findChild(CanvasGuard) is not None
 
 
 def test_the_list_ends(widget, place, wait, messages):
