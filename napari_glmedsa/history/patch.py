@@ -176,26 +176,24 @@ def _find_runs(before: _Labels, after: _Labels) -> _Runs:
 
 
 def _runs_of_band(before: _Labels, after: _Labels, top: int) -> _Runs:
-    changed = before != after
-    columns = np.flatnonzero(changed.any(axis=0))
+    columns = np.flatnonzero((before != after).any(axis=0))
     if not len(columns):
         return np.zeros(0, _RUN)
     left, right = int(columns[0]), int(columns[-1]) + 1
-    # A column without a change closes every row: no run goes on in the next.
-    code = np.zeros((len(before), right - left + 1), np.uint32)
-    inner = code[:, :-1]
-    np.copyto(inner, before[:, left:right])
-    inner <<= 16
-    inner |= after[:, left:right]
-    inner *= changed[:, left:right]
-    flat = code.ravel()
-    edges = np.flatnonzero(np.diff(flat, prepend=np.uint32(0)))
-    starts, stops = edges[:-1], edges[1:]
-    is_change = flat[starts] != 0
-    starts, stops = starts[is_change], stops[is_change]
-    runs = np.zeros(len(starts), _RUN)
-    row, column = np.divmod(starts, code.shape[1])
-    runs["row"], runs["start"] = row + top, column + left
-    runs["stop"] = runs["start"] + (stops - starts)
-    runs["before"], runs["after"] = flat[starts] >> 16, flat[starts] & 0xFFFF
+    before, after = before[:, left:right], after[:, left:right]
+    # Where another run begins; one more column closes every row.
+    begins = np.ones((len(before), right - left + 1), bool)
+    inner = begins[:, 1:-1]
+    np.not_equal(before[:, 1:], before[:, :-1], out=inner)
+    inner |= after[:, 1:] != after[:, :-1]
+    row, start = np.divmod(np.flatnonzero(begins), begins.shape[1])
+    row, start, stop = row[:-1], start[:-1], start[1:]
+    is_run = start < right - left
+    row, start, stop = row[is_run], start[is_run], stop[is_run]
+    was, becomes = before[row, start], after[row, start]
+    is_change = was != becomes
+    runs = np.zeros(np.count_nonzero(is_change), _RUN)
+    runs["row"], runs["start"] = row[is_change] + top, start[is_change] + left
+    runs["stop"] = stop[is_change] + left
+    runs["before"], runs["after"] = was[is_change], becomes[is_change]
     return runs
