@@ -42,6 +42,7 @@ PROVENANCES = st.builds(
     Provenance,
     origin=st.sampled_from(["clicks", "import"]),
     point_coords=st.just(((1.5, 2.25),)),
+    point_labels=st.sampled_from([(0,), (1,)]),
     model=st.text(max_size=3),
     hand_edited=st.booleans(),
 )
