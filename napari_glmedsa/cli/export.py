@@ -83,7 +83,7 @@ def export(
         outline=outline or "rle",
         sources=sources,
     )
-    check_place(request)  # before there is a bar on the screen
+    check_place(project, request)  # before there is a bar on the screen
     with telling(len(project.annotated(split)), "Exporting") as teller:
 
         def step(done: int, _: int) -> None:

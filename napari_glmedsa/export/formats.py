@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from napari_glmedsa.errors import OutputError
 from napari_glmedsa.export import (
     coco,
     dicom_seg,
@@ -15,7 +16,7 @@ from napari_glmedsa.export import (
 )
 from napari_glmedsa.export.coco import Outline
 from napari_glmedsa.export.isic_png import Pieces
-from napari_glmedsa.export.place import check_file, check_folder
+from napari_glmedsa.export.place import check_file, check_folder, is_inside
 from napari_glmedsa.export.subject import Step, Written, silent
 from napari_glmedsa.project import AnnotationProject, Split
 
@@ -118,8 +119,13 @@ class Request:
     sources: Path | None = None
 
 
-def check_place(request: Request) -> None:
+def check_place(project: AnnotationProject, request: Request) -> None:
     """Raise OutputError if the export may not go where it should."""
+    if is_inside(request.output, project.root):
+        raise OutputError(
+            f"{request.output} is inside the project {project.name}; name a place"
+            " outside of its folder."
+        )
     check = check_file if FORMATS[request.format].suffix else check_folder
     check(request.output, overwrite=request.overwrite)
 
@@ -148,7 +154,7 @@ def export(
     MissingPackageError
         If the format needs a package that is not installed.
     """
-    check_place(request)
+    check_place(project, request)
     ids, where = project.annotated(request.split), request.output
     over = request.overwrite
     match request.format:

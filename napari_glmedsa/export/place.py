@@ -64,6 +64,12 @@ def whole_file(output: Path, *, overwrite: bool) -> Iterator[Path]:
             check_file(output, overwrite=overwrite)  # it may have come meanwhile
 
 
+def is_inside(path: Path, folder: Path) -> bool:
+    """Say whether a path is a folder, or leads to somewhere in it."""
+    with _saying_why(path):
+        return path.resolve().is_relative_to(folder.resolve())
+
+
 def check_folder(output: Path, *, overwrite: bool) -> None:
     """Raise OutputError if an export may not become this folder."""
     with _saying_why(output):
@@ -71,9 +77,11 @@ def check_folder(output: Path, *, overwrite: bool) -> None:
             return
         if not output.is_dir():
             raise OutputError(f"{output} is a file; name a new folder.")
-        there = _files_in(output)
-        if not there and not any(output.iterdir()):
+        first = next(output.iterdir(), None)
+        if first is None:
             return
+        is_ours = (output / CONTENTS).is_file()  # else it is not worth a long look
+        there = _files_in(output) if is_ours else {first.name}
     ours = _written_by_export(output)
     if not there <= ours:
         raise OutputError(

@@ -1,5 +1,6 @@
 """What is exported: images of a project, what their files are called, how far it is."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ from pathlib import Path
 from napari_glmedsa.errors import ProjectError
 from napari_glmedsa.pairs import MASK_ENDING
 from napari_glmedsa.project import AnnotationProject, ImageRecord
+
+_LONGEST = 200  # bytes of a stem that leave room for an id and an ending, of 255
 
 Step = Callable[[int, int], None]
 """Told how many images are done, of how many; what it raises ends the export."""
@@ -55,7 +58,8 @@ def subjects(
 ) -> Iterator[Subject]:
     """Yield the images in order of their names, and tell how many are done.
 
-    Photographs that came from files of one name get their ids into the names.
+    Photographs that came from files of one name get their ids into the names, and so
+    does one whose name is too long.
 
     Raises
     ------
@@ -82,7 +86,10 @@ def subjects(
 
 def _stem_of(record: ImageRecord, times: Counter[str]) -> str:
     stem = Path(record.source).stem
-    is_plain = times[stem.casefold()] == 1
+    name = os.fsencode(stem)
+    is_short = len(name) <= _LONGEST
+    short = stem if is_short else name[:_LONGEST].decode("utf-8", "ignore")
+    is_plain = times[stem.casefold()] == 1 and is_short
     if is_plain and stem and not stem.casefold().endswith(MASK_ENDING):
         return stem
-    return f"{stem}-{record.id}" if stem else record.id
+    return f"{short}-{record.id}" if stem else record.id

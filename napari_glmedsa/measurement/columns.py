@@ -237,7 +237,12 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, Value]]) -> None:
     try:
         with (
             atomic_write(path) as partial,
-            partial.open("w", encoding="utf-8", newline="") as stream,
+            partial.open(
+                "w",
+                encoding="utf-8",
+                errors="backslashreplace",  # names of files may be no text
+                newline="",
+            ) as stream,
         ):
             writer = csv.DictWriter(stream, list(filled[0]) if filled else [])
             writer.writeheader()

@@ -9,6 +9,9 @@ from napari_glmedsa.errors import ImageFormatError
 from napari_glmedsa.images import IMAGE_SUFFIXES
 from napari_glmedsa.pairs import MASK_ENDING, OVERLAY_ENDING
 
+_MARKS_OF_OURS = ("project.json", "export.json")
+"""Files that tell a project, and a folder that one was exported to."""
+
 
 @dataclass(frozen=True, slots=True)
 class PhotographFile:
@@ -38,7 +41,8 @@ def find_photographs(
     """Return the photographs, and how many other files there are.
 
     Masks and overlays that this program writes beside photographs, hidden files and
-    folders, and annotation projects are passed over without being counted.
+    folders, annotation projects and what was exported from them are passed over without
+    being counted.
 
     Parameters
     ----------
@@ -88,7 +92,7 @@ def _files_below(
                 seen = [entry for entry in entries if not entry.name.startswith(".")]
         except OSError:
             continue
-        if here != str(folder) and any(entry.name == "project.json" for entry in seen):
+        if here != str(folder) and any(entry.name in _MARKS_OF_OURS for entry in seen):
             continue
         below = [entry for entry in seen if entry.is_dir(follow_symlinks=False)]
         waiting.extend(sorted((entry.path for entry in below), reverse=True))

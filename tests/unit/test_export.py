@@ -304,9 +304,30 @@ def test_a_folder_with_anything_else_in_it_is_never_replaced(project, tmp_path):
         with pytest.raises(OutputError, match=r"holds other files.*mine\.txt"):
             run(project, tmp_path, "isic-png", overwrite=overwrite)
     assert (folder / "mine.txt").read_text() == "precious"
-    with pytest.raises(OutputError, match="holds other files"):
-        export(project, Request("overlay", project.root, overwrite=True))
+
+
+@pytest.mark.parametrize("name", FORMAT_NAMES)
+def test_an_export_never_goes_into_its_project(project, tmp_path, name):
+    before = files_below(project.root)
+    (tmp_path / "link").symlink_to(project.root / "masks")
+    for place in ("project.json", "masks", "runs/new", "", "../link/new"):
+        request = Request(name, project.root / place, overwrite=True)
+        with pytest.raises(OutputError, match=r"is inside the project moles; name"):
+            export(project, request)
+    assert files_below(project.root) == before
     assert project.check() == []
+
+
+@pytest.mark.parametrize("name", FORMAT_NAMES)
+def test_names_that_are_no_text_or_too_long_do_not_stop_an_export(
+    project, tmp_path, name
+):
+    stems = ("ü" * 120, "new\nline", "b\udcffd", "=cmd()", "-o")
+    for seed, stem in enumerate(stems, start=10):
+        lesion = draw_lesion(seed, (48, 64))
+        image = project.add_image(lesion.image, source=f"{stem}.png")
+        project.save_annotation(image, lesion.mask, [Provenance()])
+    assert run(project, tmp_path, name).n_images == 3 + len(stems)
 
 
 def test_an_empty_folder_may_be_filled(project, tmp_path):

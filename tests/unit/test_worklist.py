@@ -1,6 +1,7 @@
 """A folder of photographs or a project as a worklist: status, order, bad input."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -247,6 +248,17 @@ def test_what_is_no_photograph_is_left_out_and_counted(opened, folder):
 def test_the_images_of_a_project_inside_the_folder_are_not_listed_twice(opened):
     accept(opened, by_name(opened)[0])
     assert len(opened.entries()) == 3
+
+
+def test_what_was_exported_beside_the_photographs_is_not_listed(opened, folder):
+    before = [one.key for one in opened.entries()]
+    photograph = next(folder.glob("*.png"))
+    for marks in (["export.json"], ["project.json"]):
+        there = folder / marks[0].removesuffix(".json")
+        there.mkdir()
+        shutil.copy(photograph, there / "a.png")
+        (there / marks[0]).write_text("{}")
+    assert [one.key for one in opened.entries()] == before
 
 
 def test_duplicates_share_their_status(opened, folder):
