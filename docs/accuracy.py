@@ -4,6 +4,7 @@
 
 It also fills README.md and docs/explanation/fine-tuning.md. `DIR` holds what the
 commands of the pages wrote: ``isic100`` of `benchmarks/isic_project.py` with its run,
+``clicks/isic.json`` and ``clicks/ph2.json`` of `benchmarks/clicks_to_target.py`,
 ``table1-*`` of `glmedsa benchmark table1`, and of `glmedsa benchmark fairness`
 ``fairness-PROTOCOL`` for the built-in model and ``base-PROTOCOL`` for its base. Each
 part of a page between ``<!-- NAME -->`` and ``<!-- end -->`` is written anew if what it
@@ -11,19 +12,16 @@ is made of is there, and else stays.
 """
 
 import argparse
-import csv
 import json
 import re
-import shlex
 import shutil
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import built_in_figures as built_in
 
-from napari_glmedsa.adapters import read_card
 from napari_glmedsa.benchmark.cases import JUDGE
 from napari_glmedsa.benchmark.fairness import NOTES
 from napari_glmedsa.benchmark.methods import METHODS
@@ -31,9 +29,6 @@ from napari_glmedsa.benchmark.report import bound_note, facts, tables
 from napari_glmedsa.benchmark.result import RowResult
 from napari_glmedsa.benchmark.summary import Line, compare_lines, summarise_rows
 from napari_glmedsa.files import atomic_write
-from napari_glmedsa.project import AnnotationProject
-from napari_glmedsa.training.gate import METRICS, GateResult, paired_bootstrap
-from napari_glmedsa.training.run import TrainingRun
 
 ROOT = Path(__file__).parent.parent
 PAGES = (
@@ -42,46 +37,7 @@ PAGES = (
     ROOT / "README.md",
 )
 PICTURES = ROOT / "docs/images"
-ADAPTER = ROOT / "models/adapters/glmedsa_vit_mini_isic/adapter.safetensors"
-PARTS = {
-    "isic2016_test": "ISIC 2016 test (335 of its 379 images)",
-    "ph2_test": "PH2 (another hospital and camera)",
-    "validation": "validation fold of the training images",
-}
 FREE = ("isic2016_test",)  # only these photographs may be shown (CC-0)
-
-
-def shipped(runs: Path) -> str:
-    """Return the built-in model's figures from its card, one line per set."""
-    metrics = read_card(ADAPTER).metrics
-    lines = ["| images | n | Dice after 1 / 2 / 3 clicks | IoU | threshold Jaccard |"]
-    lines.append("|---" * 5 + "|")
-    for name, title in PARTS.items():
-        part: Any = metrics[name]
-        cells = [
-            " / ".join(f"{value:.3f}" for value in part[metric])
-            for metric in ("dice", "iou", "threshold_jaccard")
-        ]
-        lines.append(f"| {title} | {part['n']} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def against_base(runs: Path) -> str:
-    """Return what the built-in adapters add to their base, image by image."""
-    lines = ["| images | n | base | built-in | difference in Dice | 95 % |"]
-    lines.append("|---" * 6 + "|")
-    for protocol in ("isic2016_test", "ph2_test"):
-        base, own = (_dice(runs / f"{k}-{protocol}") for k in ("base", "fairness"))
-        if base.keys() != own.keys():
-            raise SystemExit(f"The two runs of {protocol} are of other images.")
-        before, after = (np.array([run[i] for i in sorted(own)]) for run in (base, own))
-        low, high = (100 * end for end in paired_bootstrap(after - before))
-        lines.append(
-            f"| {PARTS[protocol]} | {len(own)} | {100 * before.mean():.1f} | "
-            f"{100 * after.mean():.1f} | {100 * (after - before).mean():+.1f} | "
-            f"{low:+.1f} to {high:+.1f} |"
-        )
-    return "\n".join(lines)
 
 
 def table_short(runs: Path) -> str:
@@ -122,58 +78,11 @@ def table(name: str, runs: Path, *, against: str | None = None) -> str:
         if (earlier.protocol, earlier.clicks) == (later.protocol, later.clicks)
         and (against is None or against in (earlier.method, later.method))
     ]
-    told = [_command(document["command"])]
+    told = [built_in.shown_command(document["command"])]
     told += [f"- {key}: {value}" for key, value in facts(results).items()]
     comparisons = [compare_lines(*pair) for pair in pairs]
     text = "\n".join([*told, *tables(lines, comparisons)])
     return text.replace("\n## ", "\n### ")
-
-
-def fine_tuning(runs: Path) -> str:
-    """Return what a hundred photographs taught, from the newest run in ``isic100``."""
-    run, gate = _hundred(runs)
-    lines = [
-        f"| on {gate.n} held-out photographs | clicks | untouched base | after "
-        f"{run.status().n_epochs} epochs | gain |",
-        "|---" * 5 + "|",
-    ]
-    for metric, title in zip(
-        METRICS, ("Dice", "IoU", "threshold Jaccard"), strict=True
-    ):
-        pairs = zip(gate.before[metric], gate.after[metric], strict=True)
-        for index, (before, after) in enumerate(pairs):
-            gain = f"{after - before:+.3f}"
-            if metric == "dice" and index == 0:
-                low, high = gate.interval
-                gain += f" (95 % interval {low:+.3f} to {high:+.3f})"
-            cells = (title if index == 0 else "", str(gate.clicks[index]))
-            figures = (f"{before:.3f}", f"{after:.3f}", gain)
-            lines.append(f"| {' | '.join((*cells, *figures))} |")
-    took = f"Training and comparison took {run.status().seconds / 60:.0f} minutes."
-    return "\n".join([*lines, "", took])
-
-
-def fine_tuning_short(runs: Path) -> str:
-    """Return the same in one sentence."""
-    run, gate = _hundred(runs)
-    low, high = gate.interval
-    return (
-        "A hundred annotated photographs took the built-in base, which knows no "
-        f"dermoscopy, from Dice\n{gate.before['dice'][0]:.3f} to "
-        f"{gate.after['dice'][0]:.3f} after one click ({gate.n} held-out images, "
-        f"difference 95 % interval {low:.3f} to {high:.3f}), in\n"
-        f"{run.status().seconds / 60:.0f} minutes:\n"
-        "[how that was measured](docs/explanation/fine-tuning.md), and "
-        "[the tutorial](docs/tutorials/first-fine-tuning.md)."
-    )
-
-
-def groups(protocol: str, runs: Path) -> str:
-    """Return the table of groups of `glmedsa benchmark fairness`."""
-    text = (runs / f"fairness-{protocol}" / "groups.md").read_text(encoding="utf-8")
-    document = json.loads((runs / f"fairness-{protocol}" / "groups.json").read_text())
-    body = text[text.index("| grouping") : text.rindex("|") + 1]
-    return f"{_command(document['command'])}\n{body}"
 
 
 def picture(
@@ -191,11 +100,12 @@ def picture(
 def parts(pictures: Path) -> Mapping[str, Callable[[Path], str]]:
     """Return what makes each part of the page."""
     found: dict[str, Callable[[Path], str]] = {
-        "shipped": shipped,
-        "against-base": against_base,
+        "shipped": built_in.shipped,
+        "clicks": built_in.clicks,
+        "against-base": built_in.against_base,
         "table1-short": table_short,
-        "fine-tuning": fine_tuning,
-        "fine-tuning-short": fine_tuning_short,
+        "fine-tuning": built_in.fine_tuning,
+        "fine-tuning-short": built_in.fine_tuning_short,
         "bound": lambda runs: bound_note(),
         "groups-notes": lambda runs: NOTES,
     }
@@ -206,7 +116,7 @@ def parts(pictures: Path) -> Mapping[str, Callable[[Path], str]]:
         table, "table1-automatic", against="unet_resnet34"
     )
     for protocol in ("isic2016_test", "ph2_test"):
-        found[f"groups-{protocol}"] = partial(groups, protocol)
+        found[f"groups-{protocol}"] = partial(built_in.groups, protocol)
     shown = {
         "cases-1": ("table1-tuned/cases-isic2016_test-1p.jpg", "Good and bad cases"),
         "cases-3": ("table1-tuned/cases-isic2016_test-3p.jpg", "With three clicks"),
@@ -255,38 +165,11 @@ def _results(folder: Path, document: Mapping[str, Any]) -> list[RowResult]:
     return [known[key] for key in order]
 
 
-def _hundred(runs: Path) -> tuple[TrainingRun, GateResult]:
-    folder = runs / "isic100"
-    if not (folder / "project.json").exists():
-        raise FileNotFoundError(folder)
-    run = TrainingRun.runs(AnnotationProject.open(folder))[0]
-    gate = run.gate()
-    if gate is None:
-        raise FileNotFoundError(run.gate_path)
-    return run, gate
-
-
-def _command(command: str) -> str:
-    """Return a command as a reader would give it: without this computer's paths."""
-    words = shlex.split(command)
-    for index, word in enumerate(words[:-1]):
-        if word == "--data":
-            words[index + 1] = "DIR"
-        elif word == "--output":
-            words[index + 1] = Path(words[index + 1]).name
-    return f"```\n{shlex.join(words)}\n```\n"
-
-
 def _with_interval(line: Line | None) -> str:
     if line is None:
         return "-"
     low, high = (100 * end for end in line.interval["dice"])
     return f"{100 * line.mean['dice']:.1f} ({low:.1f} to {high:.1f})"
-
-
-def _dice(folder: Path) -> dict[str, float]:
-    with (folder / "images.csv").open(newline="", encoding="utf-8") as stream:
-        return {row["id"]: float(row["dice"]) for row in csv.DictReader(stream)}
 
 
 if __name__ == "__main__":

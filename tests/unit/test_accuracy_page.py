@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import json
 import shlex
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -33,11 +34,14 @@ of an earlier run
 
 
 @pytest.fixture
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("accuracy", ROOT / "docs/accuracy.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script(monkeypatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    return importlib.import_module("accuracy")
+
+
+@pytest.fixture
+def built_in(script) -> ModuleType:
+    return script.built_in
 
 
 def result(method: str, seed: int, iou: float) -> RowResult:
@@ -110,7 +114,7 @@ def test_the_short_table_has_a_line_per_method(script, runs):
     assert short.count("\n") == 3
 
 
-def test_what_adapters_add_is_counted_image_by_image(script, tmp_path):
+def test_what_adapters_add_is_counted_image_by_image(built_in, tmp_path):
     for kind, gain in (("base", 0.0), ("fairness", 0.2)):
         for protocol in ("isic2016_test", "ph2_test"):
             folder = tmp_path / f"{kind}-{protocol}"
@@ -119,11 +123,23 @@ def test_what_adapters_add_is_counted_image_by_image(script, tmp_path):
                 writer = csv.writer(stream)
                 writer.writerow(["id", "dice"])
                 writer.writerows([["a", 0.5 + gain], ["b", 0.7 + gain]])
-    table = script.against_base(tmp_path)
+    table = built_in.against_base(tmp_path)
     assert table.count("| 2 | 60.0 | 80.0 | +20.0 | +20.0 to +20.0 |") == 2
 
 
-def test_what_a_hundred_photographs_taught_is_told_from_the_run(script, monkeypatch):
+def test_two_ways_to_click_stand_side_by_side(built_in, tmp_path):
+    (tmp_path / "clicks").mkdir()
+    for name in ("isic", "ph2"):
+        dice = [0.125 + n / 16 for n in range(10)]
+        (tmp_path / f"clicks/{name}.json").write_text(json.dumps({"dice": dice}))
+    table = built_in.clicks(tmp_path).splitlines()
+    own = built_in.read_card(built_in.ADAPTER).metrics
+    random = [own[protocol]["dice"][2] for protocol in ("isic2016_test", "ph2_test")]
+    assert table[4] == f"| 3 | {random[0]:.3f} | 0.250 | {random[1]:.3f} | 0.250 |"
+    assert table[-1] == "| 10 | - | 0.688 | - | 0.688 |"
+
+
+def test_what_a_hundred_photographs_taught_is_told_from_the_run(built_in, monkeypatch):
     before, after = {"dice": (0.25, 0.5)}, {"dice": (0.75, 0.875)}
     for values in (before, after):
         values.update(iou=values["dice"], threshold_jaccard=values["dice"])
@@ -141,13 +157,13 @@ def test_what_a_hundred_photographs_taught_is_told_from_the_run(script, monkeypa
     )
     status = RunStatus(n_epochs=20, seconds=900)
     run = SimpleNamespace(status=lambda: status)
-    monkeypatch.setattr(script, "_hundred", lambda runs: (run, gate))
-    table = script.fine_tuning(Path())
+    monkeypatch.setattr(built_in, "_hundred", lambda runs: (run, gate))
+    table = built_in.fine_tuning(Path())
     assert "| on 12 held-out photographs | clicks |" in table
     assert "| Dice | 1 | 0.250 | 0.750 | +0.500 (95 % interval +0.400 to +0.6" in table
     assert "|  | 3 | 0.500 | 0.875 | +0.375 |" in table
     assert "took 15 minutes" in table
-    sentence = script.fine_tuning_short(Path())
+    sentence = built_in.fine_tuning_short(Path())
     assert "0.250 to 0.750 after one click (12 held-out images" in sentence
 
 
@@ -170,12 +186,12 @@ def test_the_readme_tells_what_the_shipped_card_holds(script, tmp_path):
     assert script.fill(readme, tmp_path, tmp_path) == readme
 
 
-def test_the_shipped_adapter_was_trained_as_its_recipe_says(script):
+def test_the_shipped_adapter_was_trained_as_its_recipe_says(built_in):
     folder = ROOT / "models/adapters/glmedsa_vit_mini_isic"
     spec = importlib.util.spec_from_file_location("recipe", folder / "recipe.py")
     recipe = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(recipe)
-    card = script.read_card(folder / "adapter.safetensors")
+    card = built_in.read_card(folder / "adapter.safetensors")
     assert TrainingConfig.from_json(card.training["config"]) == recipe.CONFIG
     assert card.training["protocols"] == list(recipe.TRAINING)
     assert not set(recipe.TRAINING) & set(recipe.TESTS)
