@@ -1,8 +1,11 @@
 """DICOM photographs: what is seen in them, and how large a pixel is on the skin."""
 
+import logging
 import math
 import struct
+import threading
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +18,6 @@ from napari_glmedsa.extras import require
 from napari_glmedsa.pixels import MAX_PIXELS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pydicom import Dataset
 
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
@@ -55,6 +56,7 @@ _DECODERS = {  # by how pydicom's names of compressions begin
     "RLE": "pylibjpeg pylibjpeg-rle",
     "JPEG": "pylibjpeg pylibjpeg-libjpeg",
 }
+_LOGGERS = ("pydicom", "pydicom.pixels.decoders.base")
 _MAGIC, _PREAMBLE = b"DICM", 128
 _DAMAGE = (
     *(OSError, ValueError, AttributeError, LookupError, TypeError, RuntimeError),
@@ -127,7 +129,7 @@ def pixel_spacing(path: Path) -> tuple[float, float] | None:
 
 
 @contextmanager
-def opened(path: Path, *, tags: list[Any] | None = None) -> "Iterator[Dataset]":
+def opened(path: Path, *, tags: list[Any] | None = None) -> Iterator["Dataset"]:
     """Yield a file's dataset; whatever is wrong with it becomes one sentence.
 
     Parameters
@@ -143,7 +145,7 @@ def opened(path: Path, *, tags: list[Any] | None = None) -> "Iterator[Dataset]":
 
     try:
         # Pydicom's warnings quote what is wrong, which may be a name.
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _silent_log():
             warnings.simplefilter("ignore")
             yield pydicom.dcmread(path, specific_tags=tags)
     except GLMedSAError:
@@ -165,6 +167,24 @@ def opened(path: Path, *, tags: list[Any] | None = None) -> "Iterator[Dataset]":
         raise ImageFormatError(
             f"{path} is damaged or cut off; copy or export it once more."
         ) from None
+
+
+@contextmanager
+def _silent_log() -> Iterator[None]:
+    """Let pydicom log nothing in this thread: it quotes as well, and says it twice."""
+    here = threading.get_ident()
+
+    def is_elsewhere(record: logging.LogRecord) -> bool:
+        return record.thread != here
+
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    for logger in loggers:
+        logger.addFilter(is_elsewhere)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(is_elsewhere)
 
 
 def _check_is_photograph(path: Path, dataset: "Dataset") -> None:

@@ -141,12 +141,21 @@ def _written_by_export(folder: Path) -> set[str]:
 def _saying_why(output: Path) -> Iterator[None]:
     try:
         yield
-    except OutputError:
-        raise
     except OSError as error:
+        cause = _of_the_system(error)
+        if isinstance(error, OutputError) and cause is None:
+            raise
         remedy = "choose a place that you may write to"
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if cause is not None and cause.errno in {errno.ENOSPC, errno.EDQUOT}:
             remedy = "make room there, or choose another place"
-        raise OutputError(
-            f"{output} cannot be written ({error.strerror or error}); {remedy}."
-        ) from error
+        why = "it is not known why" if cause is None else cause.strerror
+        raise OutputError(f"{output} cannot be written ({why}); {remedy}.") from error
+
+
+def _of_the_system(error: BaseException | None) -> OSError | None:
+    """Return what the system said, which libraries and we ourselves wrap in words."""
+    while error is not None:
+        if isinstance(error, OSError) and error.strerror:
+            return error
+        error = error.__cause__ or error.__context__
+    return None

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -159,7 +160,7 @@ def _explained(root: Path) -> Iterator[None]:
 
 def name_of_file(key: str) -> str:
     """Return what names the mark of a file that is no image of the project yet."""
-    return f"file-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    return f"file-{hashlib.sha256(os.fsencode(key)).hexdigest()[:16]}"
 
 
 def _file_of(model: str) -> str:

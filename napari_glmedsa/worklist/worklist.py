@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
@@ -272,7 +273,7 @@ class Worklist:
 
 def _project_of(folder: Path, spare: Path) -> tuple[AnnotationProject, str]:
     """Return the project of a folder of photographs, made if need be, and a remark."""
-    digest = hashlib.sha256(str(folder).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]
     inside, elsewhere = folder / PROJECT_NAME, spare / f"{folder.name}-{digest}"
     for place in (inside, elsewhere):
         if (place / "project.json").exists():

@@ -190,6 +190,22 @@ def test_the_patient_is_never_named(tmp_path, image, caplog):
     assert "Secret" not in "".join(said)
 
 
+@pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless])
+def test_a_damaged_compression_is_one_sentence_and_nothing_in_the_log(
+    tmp_path, image, caplog, syntax
+):
+    dataset = dicom_dataset(image)
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.PixelData = encapsulate([b"\xff\xd8 no picture"])
+    dataset["PixelData"].is_undefined_length = True
+    dataset.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    with pytest.raises(ImageFormatError, match="is damaged or cut off"):
+        read_dicom(tmp_path / "a.dcm")
+    assert caplog.text == ""
+    logging.getLogger("pydicom").error("what other programs may hear")
+    assert "may hear" in caplog.text
+
+
 def test_without_pydicom_one_sentence_says_what_to_install(
     tmp_path, image, monkeypatch
 ):

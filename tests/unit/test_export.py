@@ -375,7 +375,9 @@ def test_a_file_cut_off_by_the_system_leaves_nothing_behind(project, tmp_path):
     )
     sentences = done.stdout.splitlines()
     assert len(sentences) == len(FORMAT_NAMES)
-    assert all("cannot be written (File too large)" in said for said in sentences)
+    for name, said in zip(FORMAT_NAMES, sentences, strict=True):
+        place = tmp_path / "out" / f"a{FORMATS[name].suffix}"
+        assert said.startswith(f"{place} cannot be written (File too large); choose")
     assert list((tmp_path / "out").iterdir()) == []
 
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -248,6 +249,17 @@ def test_what_is_no_photograph_is_left_out_and_counted(opened, folder):
 def test_the_images_of_a_project_inside_the_folder_are_not_listed_twice(opened):
     accept(opened, by_name(opened)[0])
     assert len(opened.entries()) == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_a_name_that_is_no_text_is_one_like_any_other(opened, folder):
+    photograph = next(folder.glob("*.png"))
+    shutil.copy(photograph, folder / "b\udcffd.png")
+    entry = next(one for one in opened.entries() if one.name == "b\udcffd.png")
+    opened.mark(entry, "flagged")
+    opened.identify(entry, opened.read(entry))
+    entry = next(one for one in opened.entries() if one.name == "b\udcffd.png")
+    assert (entry.status, bool(entry.image_id)) == (Status.FLAGGED, True)
 
 
 def test_what_was_exported_beside_the_photographs_is_not_listed(opened, folder):
