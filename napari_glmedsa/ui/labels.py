@@ -23,6 +23,8 @@ from napari_glmedsa.ui.styles import (
     OUTLINE_WIDTH,
 )
 
+_BAND = 1 << 17  # pixels written at a time: what is made of them fits into a cache
+
 
 @dataclass(frozen=True)
 class Extent:
@@ -58,6 +60,57 @@ class Drawn:
         """Note that pixels (h, w) bool of a box belong to another object now."""
         both = intersection(box, self.box)
         self.pixels[relative(both, self.box)] &= ~pixels[relative(both, box)]
+
+
+def draw_object(
+    label_map: NDArray[Any], label: int, mask: NDArray[np.bool_], *, keep_others: bool
+) -> tuple[NDArray[np.bool_], Box]:
+    """Make an object of a label map look like a mask.
+
+    Parameters
+    ----------
+    label_map : (H, W) unsigned integers
+        Changed in place.
+    label : int
+        Of the object.
+    mask : (H, W) bool
+        What it is to look like.
+    keep_others : bool
+        Whether other objects keep their pixels.
+
+    Returns
+    -------
+    (H, W) bool
+        What it looks like now.
+    (rows, columns)
+        The smallest box with every pixel that changed, `NOWHERE` if none did.
+    """
+    drawn = mask.copy()
+    height, width = mask.shape
+    rows, columns = np.zeros(height, bool), np.zeros(width, bool)
+    step = max(1, _BAND // max(1, width))
+    for top in range(0, height, step):
+        band = slice(top, top + step)
+        pixels, wanted = label_map[band], drawn[band]
+        before = pixels == label
+        if keep_others:
+            wanted &= before | (pixels == 0)
+        changed = before ^ wanted
+        rows[band] = changed.any(axis=1)
+        if rows[band].any():
+            columns |= changed.any(axis=0)
+            becomes = wanted * pixels.dtype.type(label)
+            np.copyto(pixels, becomes, where=changed)
+    return drawn, _spanned(rows, columns)
+
+
+def _spanned(rows: NDArray[np.bool_], columns: NDArray[np.bool_]) -> Box:
+    if not rows.any():
+        return NOWHERE
+    (top, bottom), (left, right) = (
+        np.flatnonzero(side)[[0, -1]].tolist() for side in (rows, columns)
+    )
+    return slice(top, bottom + 1), slice(left, right + 1)
 
 
 def outline_width(size: tuple[int, int]) -> int:

@@ -13,13 +13,14 @@ from psygnal import Signal
 
 from napari_glmedsa.project import Provenance
 from napari_glmedsa.ui import convert
-from napari_glmedsa.ui.accepted import AcceptedObject, bounding_box
+from napari_glmedsa.ui.accepted import AcceptedObject
 from napari_glmedsa.ui.boxes import NOWHERE, Box, absolute, everywhere, union
 from napari_glmedsa.ui.companion import OURS, CompanionLayer
 from napari_glmedsa.ui.labels import (
     Drawn,
     Extent,
     cut_out,
+    draw_object,
     new_labels,
     painted_box,
     reference,
@@ -108,21 +109,17 @@ class MaskLayer(CompanionLayer[Labels]):
     def _draw(self, layer: Labels, mask: NDArray[np.bool_], box: Box) -> Box:
         current, before = self.object_id, self._measured(layer).box
         around = union(before, box)
-        part = layer.data[around]
-        drawn = part == current
-        wanted = mask[around]
-        if layer.preserve_labels:  # what is accepted is eaten only when asked for
-            wanted = wanted & (drawn | (part == 0))
-        changed = bounding_box(drawn != wanted)
-        if changed is not None:
-            part[drawn & ~wanted] = 0
-            part[wanted] = current
-            self._refresh(layer, absolute(changed, around))
-        self._drawn = Drawn(wanted, around)
-        area = int(np.count_nonzero(wanted))
+        drawn, changed = draw_object(
+            layer.data[around], current, mask[around], keep_others=layer.preserve_labels
+        )
+        if changed != NOWHERE:
+            changed = absolute(changed, around)
+            self._refresh(layer, changed)
+        self._drawn = Drawn(drawn, around)
+        area = int(np.count_nonzero(drawn))
         self._extent = Extent(current, area, box if area else NOWHERE)
         self._any = True if area else None
-        return NOWHERE if changed is None else absolute(changed, around)
+        return changed
 
     def _measured(self, layer: Labels) -> Extent:
         """Return where the current object is, looked for if that is not known."""
@@ -138,12 +135,14 @@ class MaskLayer(CompanionLayer[Labels]):
         finally:
             self._writing = False
 
-    def clear_object(self) -> None:
-        """Remove the current object."""
-        if self.layer is not None:
-            nothing = np.zeros(self.layer.data.shape, dtype=bool)
-            self._draw(self.layer, nothing, NOWHERE)
-            self._drawn = None
+    def clear_object(self) -> Box:
+        """Remove the current object; return a box with every pixel that changed."""
+        if self.layer is None:
+            return NOWHERE
+        nothing = np.zeros(self.layer.data.shape, dtype=bool)
+        changed = self._draw(self.layer, nothing, NOWHERE)
+        self._drawn = None
+        return changed
 
     def accept_object(self, provenance: Provenance | None = None) -> int:
         """Keep the current object for good: from now on clicks change the next one.

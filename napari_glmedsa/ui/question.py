@@ -45,6 +45,10 @@ class Question:
         self.only_look = self.then_accept = False
         self._session.set_prompts(prompts)
 
+    def attach_to(self, step: int) -> None:
+        """Let the answer belong to a step that was made after the question."""
+        self._step = step
+
     def look(self, prompts: Prompts, *, is_made: bool, step: int) -> None:
         """Ask again for what is on the screen.
 

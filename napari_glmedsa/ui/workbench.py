@@ -14,7 +14,7 @@ from napari_glmedsa.history.document import Recorder
 from napari_glmedsa.session import SegmentationSession
 from napari_glmedsa.ui import convert, steps
 from napari_glmedsa.ui.accepted import provenance
-from napari_glmedsa.ui.boxes import Box
+from napari_glmedsa.ui.boxes import NOWHERE, Box
 from napari_glmedsa.ui.episode import Episode
 from napari_glmedsa.ui.layers import LayerTrio
 from napari_glmedsa.ui.main_thread import MainThread
@@ -135,7 +135,8 @@ class Workbench:
             trio.count_as_shown(prediction)
         elif (box := trio.show(prediction)) is not None:
             joins = question.belongs_to(episode.history.position)
-            (episode.join if joins else episode.note)(steps.PREDICTION, box)
+            with self.changed.blocked():
+                (episode.join if joins else episode.note)(steps.PREDICTION, box)
         question.end()
         if question.then_accept:
             self.accept()
@@ -224,10 +225,11 @@ class Workbench:
         if self._question.is_about(prompts):
             return
         trio.choice = 0
-        if prompts.is_empty:
-            trio.mask.clear_object()
-        (episode.join if joins else episode.note)(name)
-        self._question.ask(prompts, step=episode.history.position)
+        self._question.ask(prompts)  # the worker computes while the rest is done
+        box = trio.mask.clear_object() if prompts.is_empty else NOWHERE
+        with self.changed.blocked():
+            (episode.join if joins else episode.note)(name, box)
+        self._question.attach_to(episode.history.position)
         self.changed.emit()
 
     def look(self) -> None:
