@@ -6,11 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import napari
+
 from napari_glmedsa.errors import ProjectError
 from napari_glmedsa.ui.companion import OURS
 
 LayerData = tuple[Any, dict[str, Any], str]
-Reader = Callable[[str | Sequence[str]], list[LayerData]]
+Reader = Callable[[str | Sequence[str]], list[LayerData] | list[tuple[None]]]
+"""What is read, or how napari wants it said that nothing is to be shown."""
 
 _PROJECT = "project.json"
 
@@ -20,8 +23,12 @@ def project_reader(path: str | Sequence[str]) -> Reader | None:
 
     It opens the photograph that is next: the first without a mask or, if all have one,
     the first, with its mask. The docks Segment and Worklist know which project it is.
+    Any other folder is one of photographs to work through; napari asks its user before.
     """
-    return read_project if _project_folder(path) is not None else None
+    if _project_folder(path) is not None:
+        return read_project
+    paths = _paths(path)
+    return work_through if len(paths) == 1 and paths[0].is_dir() else None
 
 
 def dicom_reader(path: str | Sequence[str]) -> Reader | None:
@@ -62,6 +69,25 @@ def read_project(path: str | Sequence[str]) -> list[LayerData]:
         mask = {"name": f"{Path(name).stem} accepted"}
         layers.append((project.label_map(record.id), mask, "labels"))
     return layers
+
+
+def work_through(path: str | Sequence[str]) -> list[tuple[None]]:
+    """Open a folder of photographs in the dock Worklist; there is no layer yet.
+
+    Raises
+    ------
+    ProjectError
+        If there is no window to open it in.
+    """
+    viewer, (folder,) = napari.current_viewer(), _paths(path)
+    if viewer is None:
+        raise ProjectError(
+            f"{folder} is no annotation project; open it in napari's window, or choose"
+            " a folder with a project.json."
+        )
+    _, dock = viewer.window.add_plugin_dock_widget("napari-glmedsa", "Worklist")
+    dock.open_folder(folder)
+    return [(None,)]
 
 
 def read_dicom_files(path: str | Sequence[str]) -> list[LayerData]:

@@ -15,6 +15,7 @@ from pydicom import dcmread
 from napari_glmedsa.dicom import read_dicom
 from napari_glmedsa.errors import ImageFormatError, OutputError, ProjectError
 from napari_glmedsa.export import label_map as label_maps
+from napari_glmedsa.images import write_image
 from napari_glmedsa.project import AnnotationProject, Provenance
 from napari_glmedsa.samples import draw_lesion
 from napari_glmedsa.ui.companion import OURS
@@ -96,6 +97,22 @@ def test_projects_that_cannot_be_opened_are_one_sentence(viewer, tmp_path):
     with pytest.raises(ProjectError, match=r"\.$"):
         viewer.open(str(empty), plugin=PLUGIN)
     assert len(viewer.layers) == 0
+
+
+def test_a_folder_of_photographs_is_opened_to_be_worked_through(
+    viewer, photo, tmp_path, monkeypatch, qtbot
+):
+    monkeypatch.setenv("NAPARI_GLMEDSA_HOME", str(tmp_path / "home"))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    write_image(folder / "mole.png", photo)
+    assert viewer.open(str(folder), plugin=PLUGIN) == []
+    (dock,) = viewer.window.dock_widgets.values()
+    try:
+        qtbot.waitUntil(lambda: dock.worklist is not None)
+        assert dock.worklist.folder == folder
+    finally:
+        dock.close_work()
 
 
 def test_dicom_photographs_and_masks_open(viewer, scene, tmp_path, photo):
