@@ -49,6 +49,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/bench_train_step.py $(BENCH)
 	$(BIN)/python benchmarks/bench_cache.py $(BENCH)
 	$(BIN)/python benchmarks/bench_predict.py $(BENCH)
+	$(BIN)/python benchmarks/bench_scaling.py $(BENCH)
 	$(ON_SCREEN) $(BIN)/python benchmarks/bench_import.py $(BENCH)
 
 screenshots: $(INSTALLED)

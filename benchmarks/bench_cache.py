@@ -7,13 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from measuring import main, measure, show
+from photographs import photograph
 
 from models import ARCHITECTURES, random_sam
 from napari_glmedsa.inference import EmbeddingCache, Predictor, to_rgb_uint8
-from napari_glmedsa.samples import draw_lesion
 
 REFERENCE = "encoded anew"
 CPU = torch.device("cpu")
@@ -21,7 +20,7 @@ CPU = torch.device("cpu")
 
 def encoded(args: argparse.Namespace) -> Mapping[str, Any]:
     """Measure what an image costs that the cache does not know."""
-    predictor, image = _predictor(args), _image(args.megapixels)
+    predictor, image = _predictor(args), photograph(args.megapixels)
     return measure(lambda: predictor.encode(to_rgb_uint8(image)), repeats=args.repeats)
 
 
@@ -33,7 +32,7 @@ def found(
     A photograph that is open is where its pixels were. Another one is hashed in full:
     here, one of two that take turns in the same place.
     """
-    predictor, image = _predictor(args), _image(args.megapixels)
+    predictor, image = _predictor(args), photograph(args.megapixels)
     with tempfile.TemporaryDirectory() as folder:
         cache = EmbeddingCache(Path(folder), memory_bytes=memory_bytes)
         for _ in range(2):
@@ -53,7 +52,7 @@ def found(
 
 def kept(args: argparse.Namespace) -> Mapping[str, Any]:
     """Measure what keeping a new embedding adds to its encoding."""
-    predictor, image = _predictor(args), _image(1)
+    predictor, image = _predictor(args), photograph(1)
     embedding = predictor.encode(image)
     with tempfile.TemporaryDirectory() as folder:
         cache = EmbeddingCache(Path(folder))
@@ -72,13 +71,6 @@ VARIANTS = {
 
 def _predictor(args: argparse.Namespace) -> Predictor:
     return Predictor(random_sam(args.model), fingerprint="", precision="auto")
-
-
-def _image(megapixels: int) -> np.ndarray:
-    """Return a drawn lesion of 3:2, enlarged: large drawings take long."""
-    factor = max(1, round((megapixels * 1e6 / (400 * 600)) ** 0.5))
-    image = draw_lesion(seed=0, size=(400, 600)).image
-    return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 if __name__ == "__main__":

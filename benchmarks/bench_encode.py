@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Mapping
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,20 @@ def stock(args: argparse.Namespace) -> Mapping[str, Any]:
     predictor = SamPredictor(random_sam(args.model))
     image = _image(args.side)
     return measure(lambda: predictor.set_image(image), repeats=args.repeats)
+
+
+def micro_sam(args: argparse.Namespace) -> Mapping[str, Any]:
+    """Measure the encoding of micro-sam, napari's other plugin for SAM."""
+    from micro_sam.util import precompute_image_embeddings
+
+    torch.set_grad_enabled(False)
+    predictor = SamPredictor(random_sam(args.model))
+    image = _image(args.side)
+
+    def encode() -> None:
+        precompute_image_embeddings(predictor, image, ndim=2, verbose=False)
+
+    return measure(encode, repeats=args.repeats)
 
 
 def ours(
@@ -64,6 +79,8 @@ VARIANTS = {
     "fp32, GL adapters": partial(ours, precision="fp32", adapted=True),
     "auto, GL adapters": partial(ours, precision="auto", adapted=True),
 }
+if find_spec("micro_sam") is not None:
+    VARIANTS["micro-sam"] = micro_sam
 
 
 def _image(side: int) -> np.ndarray:

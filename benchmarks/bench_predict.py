@@ -1,9 +1,6 @@
 """A folder of photographs: the encoder alone, one step after the other, the command."""
 
 import argparse
-import contextlib
-import io
-import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,14 +9,13 @@ from typing import Any
 
 import numpy as np
 from measuring import main, measure, show
-from PIL import Image
+from photographs import photograph, silence, write_copies
 
 from models import ARCHITECTURES, random_sam
 from napari_glmedsa.cli import predict as command
 from napari_glmedsa.cli.app import run
 from napari_glmedsa.images import read_image, write_mask
 from napari_glmedsa.inference import Predictor, Prompts
-from napari_glmedsa.samples import draw_lesion
 
 REFERENCE = "encoder alone"
 
@@ -57,7 +53,7 @@ def overlapped(args: argparse.Namespace) -> Mapping[str, Any]:
     """Measure ``glmedsa predict``, without the loading of the model."""
     predictor = _predictor(args)
     command.load_predictor = lambda *_: predictor
-    with _folder(args) as folder, _silence():
+    with _folder(args) as folder, silence():
 
         def segment_all() -> None:
             assert run(["predict", str(folder), "--output", str(folder)]) == 0
@@ -78,27 +74,9 @@ def _predictor(args: argparse.Namespace) -> Predictor:
 
 @contextmanager
 def _folder(args: argparse.Namespace) -> Iterator[Path]:
-    """Give a folder of equal JPEG files: each is read and encoded anew."""
-    factor = max(1, round((args.megapixels * 1e6 / (400 * 600)) ** 0.5))
-    image = draw_lesion(seed=0, size=(400, 600)).image
-    large = image.repeat(factor, axis=0).repeat(factor, axis=1)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        Image.fromarray(large).save(folder / "0.jpg", quality=92)
-        content = (folder / "0.jpg").read_bytes()
-        for index in range(1, args.images):
-            (folder / f"{index}.jpg").write_bytes(content)
-        yield folder
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    with (
-        Path(os.devnull).open("w") as nothing,
-        contextlib.redirect_stderr(nothing),
-        contextlib.redirect_stdout(io.StringIO()),
-    ):
-        yield
+        write_copies(photograph(args.megapixels), args.images, Path(name))
+        yield Path(name)
 
 
 if __name__ == "__main__":

@@ -104,10 +104,14 @@ def machine(threads: int) -> dict[str, Any]:
     }
 
 
+def show_machine(result: Mapping[str, Any]) -> None:
+    """Print what the figures depend on besides the code, in one line."""
+    print(", ".join(f"{key} {value}" for key, value in result["machine"].items()))
+
+
 def show(result: Mapping[str, Any], *, reference: str) -> None:
     """Print the table; ratios above 1 are in favour of the variant."""
-    about = result["machine"]
-    print(", ".join(f"{key} {value}" for key, value in about.items()))
+    show_machine(result)
     rows = result["variants"]
     base = rows.get(reference)
     print(
