@@ -75,3 +75,12 @@ def lesion() -> LesionSample:
 def image() -> NDArray[np.uint8]:
     """A colourful random landscape image, (48, 70, 3)."""
     return np.random.default_rng(0).integers(0, 256, (48, 70, 3), dtype=np.uint8)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--kills",
+        type=int,
+        default=3,
+        help="how often e2e/test_crash.py kills napari (3)",
+    )

@@ -58,3 +58,9 @@ def answered(dock, wait) -> None:
 
 def drawn(dock, label=1):
     return dock.mask.data == label
+
+
+def begun(dock, project=None) -> bool:
+    """Say whether steps are written into a project, or onto the shelf without one."""
+    work = dock.widget._work
+    return work.is_ours and work._found.last.project == (project and project.root)

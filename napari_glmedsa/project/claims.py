@@ -97,7 +97,8 @@ class Claim:
     def holder(self) -> Holder | None:
         """Return who else has the image, None if nobody has or we do.
 
-        A program of this computer that does not run any more has nothing.
+        A program of this computer that does not run any more has nothing, and what
+        the same annotator does in this very program is no business of anybody else.
         """
         document = _read(self.path)
         if not self.path.exists() or document.get("token") == self._token:
@@ -108,7 +109,8 @@ class Claim:
         except (LookupError, TypeError):
             # Half a file, or edited by hand: somebody is there, but who is not known.
             return Holder("", ProcessId("", 0, ""), "", age)
-        return None if holder.is_gone else holder
+        is_same = (holder.owner, holder.process) == (self.owner, _me())
+        return None if holder.is_gone or is_same else holder
 
     def take(self, *, force: bool = False) -> Holder | None:
         """Claim the image, unless somebody else has it.

@@ -106,10 +106,6 @@ class ProjectFolder:
         """Return where it stands what is being done to an image, or by whom."""
         return self._file("work", image_id, suffix)
 
-    def bookmark(self, seat: str) -> Path:
-        """Return where it stands which image somebody has open."""
-        return self._file("work", seat, ".bookmark")
-
     def ids(
         self,
         folder: Literal["images", "masks", "prompts", "work"],

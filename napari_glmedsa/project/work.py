@@ -1,10 +1,5 @@
-"""What is being worked on in a project: journals, claims, and where everybody was."""
+"""What is being worked on: journals, and claims."""
 
-import hashlib
-import socket
-
-from napari_glmedsa.errors import OutputError
-from napari_glmedsa.files import read_json, write_json
 from napari_glmedsa.project.claims import Claim
 from napari_glmedsa.project.folder import ProjectFolder
 from napari_glmedsa.project.journal import Journal
@@ -38,45 +33,3 @@ class WorkInProgress:
         """Return the hash of an image's accepted mask as a file, None without one."""
         annotation = self._folder.annotation(image_id).read_annotation()
         return annotation.mask_sha256 if annotation else None
-
-    def bookmark(self, annotator: str) -> str | None:
-        """Return the id of the image that an annotator had open last on this computer.
-
-        The image may be one that was never added.
-        """
-        try:
-            image_id = read_json(self._folder.bookmark(_seat(annotator)))["image"]
-            self._folder.work(str(image_id), ".journal")  # an id, or it is refused
-        except (OSError, ValueError, LookupError, TypeError):
-            return None
-        return str(image_id)
-
-    def set_bookmark(self, annotator: str, image_id: str) -> None:
-        """Remember the image that an annotator has open on this computer.
-
-        Raises
-        ------
-        OutputError
-            If the folder cannot be written to.
-        """
-        path = self._folder.bookmark(_seat(annotator))
-        document = {
-            "annotator": annotator,
-            "host": socket.gethostname(),
-            "image": image_id,
-        }
-        try:
-            path.parent.mkdir(exist_ok=True)
-            write_json(path, document)
-        except OSError as error:
-            raise OutputError(
-                f"{path.parent} cannot be written to ({error.strerror or error}), so"
-                " the next start will not find this image; give it room and"
-                " permission."
-            ) from error
-
-
-def _seat(annotator: str) -> str:
-    """Return what stands for a person at a computer in a file's name."""
-    who = f"{annotator}@{socket.gethostname()}"
-    return hashlib.sha256(who.encode()).hexdigest()[:16]

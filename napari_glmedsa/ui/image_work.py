@@ -10,16 +10,18 @@ from napari.utils.notifications import show_warning
 from psygnal import Signal
 from qtpy.QtCore import QObject, QTimer
 
-from napari_glmedsa.errors import GLMedSAError
-from napari_glmedsa.history import Document
+from napari_glmedsa.errors import GLMedSAError, OutputError
 from napari_glmedsa.jobs import Job, JobQueue
-from napari_glmedsa.project.claims import RENEW_SECONDS, Claim, Holder
+from napari_glmedsa.project.claims import RENEW_SECONDS, Holder
 from napari_glmedsa.project.journal import Journal
+from napari_glmedsa.project.shelf import Shelf
 from napari_glmedsa.ui import work_desk
 from napari_glmedsa.ui.companion import OURS
+from napari_glmedsa.ui.episode import Episode
 from napari_glmedsa.ui.layers import LayerTrio
 from napari_glmedsa.ui.main_thread import MainThread
-from napari_glmedsa.ui.photograph import Bookmarks, Photograph
+from napari_glmedsa.ui.photograph import Photograph
+from napari_glmedsa.ui.restoring import is_untouched, restore
 from napari_glmedsa.ui.work_desk import Found
 from napari_glmedsa.ui.workbench import Workbench
 
@@ -28,12 +30,14 @@ RETRY_SECONDS = 5.0
 
 
 class ImageWork:
-    """Has every step written into the project as it happens.
+    """Has every step written into the project, or onto the shelf, as it happens.
 
     Parameters
     ----------
     bench : Workbench
         At the image.
+    shelf : Shelf
+        For images that belong to no project.
     jobs : JobQueue
         The worker that touches projects.
     main_thread : MainThread
@@ -48,17 +52,21 @@ class ImageWork:
     def __init__(
         self,
         bench: Workbench,
+        shelf: Shelf,
         *,
         jobs: JobQueue,
         main_thread: MainThread,
         parent: QObject,
     ) -> None:
         self.holder: Holder | None = None
-        self._bench, self._jobs, self._main_thread = bench, jobs, main_thread
+        self._bench, self._shelf = bench, shelf
+        self._jobs, self._main_thread = jobs, main_thread
         self._trio: LayerTrio | None = None
-        self._claim: Claim | None = None
+        self._found: Found | None = None
+        self._episode: Episode | None = None
         self._journal: Journal | None = None
-        self._again: Callable[[], None] = lambda: None
+        self._n_silent = 0  # times in a row that the claim could not be renewed
+        self._again: Callable[[bool], None] = lambda _: None
         self._heartbeat, self._retry = QTimer(parent), QTimer(parent)
         for timer, seconds, do in (
             (self._heartbeat, RENEW_SECONDS, self._renew),
@@ -69,13 +77,19 @@ class ImageWork:
         bench.in_trouble.connect(self._on_trouble)
 
     @property
+    def is_ours(self) -> bool:
+        """Whether the image was claimed, and nobody has taken it over."""
+        return self._found is not None and self.holder is None
+
+    @property
     def words(self) -> str:
         """Who else works on the image, in a sentence; empty if nobody does."""
         if self.holder is None:
             return ""
+        alone = " Perhaps nobody is there any more." if self.holder.is_stale else ""
         return (
-            f"In work: {self.holder}. What you do here is not written down, and saving "
-            "replaces what they accept."
+            f"In work: {self.holder}.{alone} Nothing that you do here is kept before"
+            " you take over."
         )
 
     def begin(
@@ -83,11 +97,11 @@ class ImageWork:
         trio: LayerTrio,
         photograph: Photograph,
         *,
-        folder: Path,
+        folder: Path | None,
         then: Callable[[], object],
         force: bool = False,
     ) -> None:
-        """Claim an image in a project and restore what was not finished.
+        """Claim an image and restore what was not finished.
 
         Parameters
         ----------
@@ -95,8 +109,8 @@ class ImageWork:
             Its layers.
         photograph : Photograph
             What they show.
-        folder : Path
-            The project's.
+        folder : Path or None
+            The project's; without one, the work is on the shelf.
         then : callable
             Called when that is done, or impossible.
         force : bool
@@ -104,16 +118,20 @@ class ImageWork:
         """
         self.end()
         self._trio = trio
-        self._again = partial(
-            self.begin, trio, photograph, folder=folder, then=then, force=True
+        self._again = lambda force: self.begin(
+            trio, photograph, folder=folder, then=then, force=force
         )
-        known = _journal_of(trio)
-        has_it = known is not None and known.is_open and folder in known.path.parents
-        annotator = self._bench.annotator()
+        known, annotator = _journal_of(trio), self._bench.annotator()
+        shown = known.path if known is not None and known.is_open else None
 
         def run(job: Job) -> Found:
             found = work_desk.begin(
-                folder, photograph, annotator=annotator, resume=not has_it, force=force
+                folder,
+                photograph,
+                self._shelf,
+                annotator=annotator,
+                shown=shown,
+                force=force,
             )
             if job.cancelled:
                 found.claim.release()
@@ -123,7 +141,7 @@ class ImageWork:
             "begin work",
             run,
             on_done=self._main_thread.wrap(
-                partial(self._on_begun, trio, then, known if has_it else None)
+                partial(self._on_begun, trio, then, known)
             ),
             on_error=self._main_thread.wrap(partial(self._on_failed, trio, then)),
         )
@@ -131,40 +149,40 @@ class ImageWork:
     def take_over(self) -> None:
         """Take the image from whoever else works on it."""
         if self.holder is not None:
-            self._again()
+            self._again(True)
 
-    def note_saved(self, trio: LayerTrio, annotation: str | None) -> None:
-        """Write down which accepted mask the project has now."""
+    def noting(self, trio: LayerTrio) -> Callable[[str | None], None]:
+        """Return what writes down, in any thread, which accepted mask there is."""
         journal = _journal_of(trio)
-        if journal is not None:
-            try:
-                journal.note_annotation(annotation)
-            except GLMedSAError as error:
-                self._on_trouble(error)
+
+        def note(annotation: str | None) -> None:
+            if journal is not None:
+                try:
+                    journal.note_annotation(annotation)
+                except GLMedSAError as error:
+                    self._main_thread.call(partial(self._on_trouble, error))
+
+        return note
 
     def end(self) -> None:
         """Give the image back."""
         self._heartbeat.stop()
         self._retry.stop()
-        claim, self._claim = self._claim, None
+        found, episode, is_ours = self._found, self._episode, self.is_ours
+        self._trio = self._found = self._episode = self.holder = None
         journal, self._journal = self._journal, None
-        nothing_done = self._trio is not None and _is_untouched(self._trio)
-        self._trio, self.holder = None, None
+        if found is None or episode is None or not is_ours:
+            return
+        nothing_done = is_untouched(episode.document)
 
-        def release(_: Job) -> None:
-            if journal is not None and nothing_done:
+        def release() -> None:
+            if journal is not None and (
+                nothing_done or work_desk.is_finished(found.last, journal, self._shelf)
+            ):
                 journal.discard()
-            if claim is not None:
-                claim.release()
+            found.claim.release()
 
-        if claim is not None:
-            # A key of its own: nothing ever replaces it.
-            self._jobs.submit(
-                f"release {id(claim)}",
-                release,
-                on_done=lambda _: None,
-                on_error=self._main_thread.wrap(self._warn),
-            )
+        self._finally(release)
 
     def _on_begun(
         self,
@@ -173,84 +191,63 @@ class ImageWork:
         known: Journal | None,
         found: Found,
     ) -> None:
-        episode = self._bench.episode
+        episode = self._bench.episode if trio.mask.layer is not None else None
         if trio is not self._trio or trio is not self._bench.trio or episode is None:
-            self._jobs.submit(
-                f"release {id(found.claim)}",
-                lambda _: found.claim.release(),
-                on_done=lambda _: None,
-                on_error=self._main_thread.wrap(self._warn),
-            )
+            self._finally(found.claim.release)
             return
+        self._found, self._episode, self.holder = found, episode, found.holder
+        self._heartbeat.start()
         if found.problem:
             show_warning(found.problem)
         if found.holder is not None:
-            self.holder = found.holder
             episode.write_into(None)
-        else:
-            self._claim, self._journal = found.claim, known or found.anew
-            self._heartbeat.start()
-            if known is None:
-                self._restore(trio, found)
+        elif known is None or not known.is_open or known.path != found.journal.path:
+            restore(self._bench, trio, found)
+        self._journal = journal = _journal_of(trio)
+        if journal is not None and journal.is_open:
+            for former in (known, found.former):
+                if former is not None and former.path != journal.path:
+                    self._finally(former.discard)
         self.changed.emit()
         then()
 
-    def _restore(self, trio: LayerTrio, found: Found) -> None:
-        episode, restored = self._bench.episode, found.restored
-        if episode is None:
-            return
-        if restored is None or not episode.is_new:
-            if restored is not None:
-                show_warning(
-                    "Work on this photograph from before was put aside: there is newer."
-                )
-            episode.write_into(found.anew)
-            return
-        self._journal = found.journal
-        self._bench.restore(
-            Document(
-                restored.label_map,
-                restored.sheet,
-                history=restored.history,
-                journal=found.journal,
-            ),
-            found.journal,
-        )
-        marks = Bookmarks.of(trio)
-        if found.state:
-            # Whatever the project has, and the screen has not, was removed here.
-            marks.seen[found.folder, found.image] = found.state
-        marks.version += not found.is_saved
-        if found.is_theirs:
-            marks.seen.pop((found.folder, found.image), None)
-            marks.saved[found.folder] = marks.version
-            show_warning(
-                "Somebody else has changed the accepted lesions of this photograph "
-                "since you worked on it: compare before you accept."
-            )
-
     def _renew(self) -> None:
-        claim = self._claim
-        if claim is not None:
+        trio, found = self._trio, self._found
+        if trio is not None and found is not None:
+            claim = found.claim
+            look = claim.renew if self.holder is None else claim.holder
             self._jobs.submit(
                 "renew claim",
-                lambda _: claim.renew(),
-                on_done=self._main_thread.wrap(partial(self._on_renewed, claim)),
-                on_error=self._main_thread.wrap(self._warn),
+                lambda _: look(),
+                on_done=self._main_thread.wrap(partial(self._on_renewed, found)),
+                on_error=self._main_thread.wrap(self._on_not_renewed),
             )
 
-    def _on_renewed(self, claim: Claim, holder: Holder | None) -> None:
-        if claim is self._claim and holder is not None:
-            self.holder, self._claim = holder, None
-            self._heartbeat.stop()
-            if self._bench.episode is not None:
-                self._bench.episode.write_into(None)
-            show_warning(f"This photograph was taken over: {self.words}")
+    def _on_not_renewed(self, error: Exception) -> None:
+        if self._n_silent == 0:  # the next ones would say the same
+            self._warn(error)
+        self._n_silent += 1
+
+    def _on_renewed(self, found: Found, holder: Holder | None) -> None:
+        self._n_silent = 0
+        episode = self._bench.episode
+        if found is not self._found or episode is None:
+            return
+        was_ours = self.holder is None
+        if holder is not None:
+            self.holder = holder
+            if was_ours:
+                episode.write_into(None)
+                show_warning(f"This photograph was taken over. {self.words}")
             self.changed.emit()
+        elif not was_ours and episode.is_new:
+            self._again(False)  # they have left it, and there is nothing to lose here
 
     def _on_trouble(self, error: GLMedSAError) -> None:
         self._warn(error)
         self._retry.start()
+        if not isinstance(error, OutputError):
+            self._renew()  # somebody has taken the image over
 
     def _save(self) -> None:
         if self._bench.episode is None or self._bench.episode.document.save():
@@ -263,6 +260,16 @@ class ImageWork:
         if trio is self._trio:
             then()
 
+    def _finally(self, do: Callable[[], None]) -> None:
+        """Have the worker do what nobody waits for, after all that it has to do now."""
+        # A key of its own: nothing ever replaces it.
+        self._jobs.submit(
+            f"finally {id(do)}",
+            lambda _: do(),
+            on_done=lambda _: None,
+            on_error=self._main_thread.wrap(self._warn),
+        )
+
     def _warn(self, error: Exception) -> None:
         if not isinstance(error, GLMedSAError):
             raise error
@@ -273,8 +280,3 @@ def _journal_of(trio: LayerTrio) -> Journal | None:
     layer = trio.mask.layer
     known = None if layer is None else layer.metadata[OURS].get("journal")
     return known if isinstance(known, Journal) else None
-
-
-def _is_untouched(trio: LayerTrio) -> bool:
-    """Say whether there is nothing that is worth being restored."""
-    return not trio.mask.has_objects and trio.prompts().is_empty

@@ -61,12 +61,18 @@ class Photograph:
         Also the (H, W) of the image.
     bookmarks : Bookmarks
         Of its mask layer.
+    file : Path or None
+        Where it was read from, if that is known.
+    reader : str
+        The napari plugin that has read it; empty if none has.
     """
 
     pixels: Any
     source: str
     accepted: AcceptedObjects
     bookmarks: Bookmarks
+    file: Path | None = None
+    reader: str = ""
 
     @classmethod
     def of(cls, trio: LayerTrio, *, annotator: str) -> Photograph:
@@ -77,7 +83,16 @@ class Photograph:
             dict(trio.mask.objects),
             annotator,
         )
-        return cls(trio.pixels, source_name(trio.image), accepted, Bookmarks.of(trio))
+        path = trio.image.source.path
+        known = path or trio.image.metadata.get(OURS, {}).get("path")
+        return cls(
+            trio.pixels,
+            source_name(trio.image),
+            accepted,
+            Bookmarks.of(trio),
+            file=Path(known).absolute() if known else None,
+            reader=(trio.image.source.reader_plugin or "") if path else "",
+        )
 
     def rgb(self) -> NDArray[np.uint8]:
         """Return the image (H, W, 3); it takes its time."""

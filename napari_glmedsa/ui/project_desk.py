@@ -30,6 +30,8 @@ class Entry:
         Objects of the photograph that were in the project and not on the screen.
     n_replaced : int
         Other objects that the screen has another outline of, which holds.
+    disputed : sequence of Provenance
+        Where those came from, if they were there first: nothing was saved.
     place, state : Place or None, str
         Of the photograph's annotation, if there is one.
     annotation : str or None
@@ -41,9 +43,27 @@ class Entry:
     n_annotated: int
     missing: tuple[AcceptedObject, ...] = ()
     n_replaced: int = 0
+    disputed: tuple[Provenance, ...] = ()
     place: Place | None = None
     state: str = ""
     annotation: str | None = None
+
+    @property
+    def saving_words(self) -> str:
+        """Where accepted masks go, in a sentence."""
+        return f"Saving into {self.name} ({self.n_annotated} annotated)."
+
+    @property
+    def question(self) -> str:
+        """Whose outlines are disputed, and what the user can do."""
+        names = {one.annotator for one in self.disputed if one.annotator}
+        who = " and ".join(sorted(names)) or "Somebody"
+        number = len(self.disputed)
+        lesions = "1 lesion" if number == 1 else f"{number} lesions"
+        return (
+            f"Not saved: meanwhile, {who} outlined {lesions} otherwise. Replace that,"
+            " or delete yours to see it."
+        )
 
 
 class ProjectDesk:
@@ -85,25 +105,33 @@ class ProjectDesk:
         if image not in annotated:
             return nothing
         numbers, _ = photograph.accepted.numbered()
-        missing, n_replaced = self._unseen(
-            project, image, numbers, photograph.bookmarks
-        )
-        return self._entry(project, image, missing, n_replaced)
+        missing, others = self._unseen(project, image, numbers, photograph.bookmarks)
+        return self._entry(project, image, missing, len(others))
 
-    def save(self, photograph: Photograph) -> Entry:
+    def save(self, photograph: Photograph, *, replace_others: bool = False) -> Entry:
         """Put a photograph and its accepted objects into the project.
 
         Objects that the project has and the screen never showed stay in it. Without
         any object the photograph is not annotated any more.
+
+        Parameters
+        ----------
+        photograph : Photograph
+            What is saved.
+        replace_others : bool
+            Whether outlines go that the screen never showed and has others of. Else
+            nothing is saved if there are such; the entry tells of them.
         """
         project = self._project()
         image = project.add_image(photograph.rgb(), source=photograph.source)
         numbers, provenances = photograph.accepted.numbered()
         # Another program may be saving objects of the same photograph.
         with project.changing():
-            missing, n_replaced = self._unseen(
+            missing, others = self._unseen(
                 project, image, numbers, photograph.bookmarks
             )
+            if others and not replace_others:
+                return replace(self.open(), disputed=others)
             for one in missing:
                 provenances.append(one.provenance)
                 numbers[one.box][one.pixels] = len(provenances)
@@ -111,7 +139,7 @@ class ProjectDesk:
                 project.withdraw_annotation(image)  # all that was accepted is erased
             else:
                 project.save_annotation(image, numbers, provenances)
-            entry = self._entry(project, image, missing, n_replaced)
+            entry = self._entry(project, image, missing, len(others))
         if entry.place and not missing:
             photograph.bookmarks.seen[entry.place] = entry.state
         return entry
@@ -150,23 +178,23 @@ class ProjectDesk:
         image: str,
         numbers: NDArray[np.uint16],
         bookmarks: Bookmarks,
-    ) -> tuple[tuple[AcceptedObject, ...], int]:
-        """Return what a label map (H, W) lacks, and how much it has otherwise."""
+    ) -> tuple[tuple[AcceptedObject, ...], tuple[Provenance, ...]]:
+        """Return what a label map (H, W) lacks, and whose outlines it has otherwise."""
         if image not in project.annotated():
-            return (), 0
+            return (), ()
         if bookmarks.seen.get((self.folder, image)) == project.data_sha256([image]):
-            return (), 0
+            return (), ()
         label_map, provenances = project.label_map(image), project.objects(image)
-        missing, n_replaced = [], 0
+        missing, others = [], []
         for label in project.labels(image):
             mask = label_map == label
+            known = (*provenances[label - 1 : label], Provenance())[0]
             iou = _best_iou(numbers, mask)
-            if iou >= SAME_LESION:  # outlined anew: the outline on the screen holds
-                n_replaced += iou < 1
-            elif (rest := mask & (numbers == 0)).any():
-                known = provenances[label - 1 : label] or (Provenance(),)
-                missing.append(AcceptedObject.cut_out(rest, known[0]))
-        return tuple(missing), n_replaced
+            if 0 < iou < 1:
+                others.append(known)
+            if iou < SAME_LESION and (rest := mask & (numbers == 0)).any():
+                missing.append(AcceptedObject.cut_out(rest, known))
+        return tuple(missing), tuple(others)
 
 
 def _best_iou(numbers: NDArray[np.uint16], mask: NDArray[np.bool_]) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from napari.utils.notifications import show_error
+from napari.utils.notifications import show_error, show_warning
 from psygnal import Signal
 
 from napari_glmedsa.errors import GLMedSAError
@@ -56,11 +56,13 @@ class ProjectLink:
         work: ImageWork,
     ) -> None:
         self.status = ""
+        self.has_question = False
         self._work = work
         self._picker, self._recent = picker, recent
         self._jobs, self._main_thread = jobs, main_thread
         self._desk: ProjectDesk | None = None
         self._trio: LayerTrio | None = None
+        self._is_opening = False
         self._n_saves = 0
         picker.opened.connect(self.open)
         picker.created.connect(self.create)
@@ -69,9 +71,7 @@ class ProjectLink:
         self.offer_recent()
         if (folder := recent.saves_into()) is not None:
             desk = ProjectDesk(folder)
-            self._submit(
-                "open project", lambda _: desk.open(), partial(self._use, desk)
-            )
+            self._open(desk.open, partial(self._use, desk))
 
     @property
     def annotator(self) -> str:
@@ -92,31 +92,37 @@ class ProjectLink:
     def open(self, folder: Path) -> None:
         """Save into the project in a folder from now on."""
         desk = ProjectDesk(folder.absolute())
-        self._submit("open project", lambda _: desk.open(), partial(self._pick, desk))
+        self._open(desk.open, partial(self._pick, desk))
 
     def create(self, folder: Path) -> None:
         """Save into a new project from now on."""
         desk = ProjectDesk(folder.absolute())
-        self._submit("open project", lambda _: desk.create(), partial(self._pick, desk))
+        self._open(desk.create, partial(self._pick, desk))
 
     def close_project(self) -> None:
         """Save nowhere from now on."""
         self._jobs.cancel("open project")
-        self._desk = None
-        self._work.end()
+        self._desk, self._is_opening = None, False
         self._recent.save_into(None)
         self._picker.show_project(None)
         self._say("")
+        self._meet()
+
+    def _open(
+        self, run: Callable[[], Entry], on_done: Callable[[Entry], object]
+    ) -> None:
+        self._is_opening = True
+        self._submit("open project", lambda _: run(), on_done)
 
     def _pick(self, desk: ProjectDesk, entry: Entry) -> None:
         self._recent.save_into(desk.folder)
         self._use(desk, entry)
 
     def _use(self, desk: ProjectDesk, entry: Entry) -> None:
-        self._desk = desk
+        self._desk, self._is_opening = desk, False
         self.offer_recent()
         self._picker.show_project(desk.folder)
-        self._say(_saving_into(entry))
+        self._say(entry.saving_words)
         self._meet()
 
     def _on_signed(self, name: str) -> None:
@@ -130,10 +136,11 @@ class ProjectLink:
         self.leave()
         self._trio = trio
         trio.mask.repainted.connect(self._on_repainted)
-        self._meet()
         wanted = trio.image.metadata.get(OURS, {}).get("project")
         if wanted and (self._desk is None or self._desk.folder != Path(wanted)):
             self.open(Path(wanted))
+        else:
+            self._meet()
 
     def leave(self) -> None:
         """Save what was painted on accepted objects, and let go of the image."""
@@ -143,7 +150,7 @@ class ProjectLink:
                 self.save()
             self._work.end()
             self._trio.mask.repainted.disconnect(self._on_repainted)
-            self._trio = None
+            self._trio, self.has_question = None, False
 
     def keep(self) -> None:
         """Save the objects of the image, of which one was accepted just now."""
@@ -151,19 +158,34 @@ class ProjectLink:
             Bookmarks.of(self._trio).version += 1
             self.save()
 
-    def save(self) -> None:
-        """Save the accepted objects of the image."""
+    def replace_others(self) -> None:
+        """Save, although somebody else has accepted other outlines meanwhile."""
+        self.save(replace_others=True)
+
+    def save(self, *, replace_others: bool = False) -> None:
+        """Save the accepted objects of the image, if it is ours."""
         trio, desk = self._trio, self._desk
-        if trio is not None and desk is not None and trio.mask.layer is not None:
+        if self._work.holder is not None:
+            show_warning(self._work.words)
+            self.changed.emit()
+        elif trio is not None and desk is not None and trio.mask.layer is not None:
             photograph = self._photograph(trio)
-            version = photograph.bookmarks.version
+            version, note = photograph.bookmarks.version, self._work.noting(trio)
             self._say(f"Saving to {desk.folder.name}…")
+            self.has_question = False
+
+            def run(_: Job) -> Entry:
+                entry = desk.save(photograph, replace_others=replace_others)
+                if not entry.disputed:
+                    note(entry.annotation)
+                return entry
+
             # A key of its own: no save ever replaces another.
             self._n_saves += 1
             finished = threading.Event()
             job = self._submit(
                 f"save {self._n_saves}",
-                to_the_end(lambda _: desk.save(photograph), finished),
+                to_the_end(run, finished),
                 partial(self._on_saved, trio, version),
             )
             if job.cancelled:
@@ -172,16 +194,16 @@ class ProjectLink:
     def _meet(self) -> None:
         """Bring image and project together, whichever of them is new."""
         trio, desk = self._trio, self._desk
-        if trio is not None and desk is not None:
+        if trio is not None and not self._is_opening:
             self._work.begin(
                 trio,
                 self._photograph(trio),
-                folder=desk.folder,
+                folder=desk.folder if desk else None,
                 then=partial(self._look_up, trio, desk),
             )
 
-    def _look_up(self, trio: LayerTrio, desk: ProjectDesk) -> None:
-        if trio is not self._trio or desk is not self._desk:
+    def _look_up(self, trio: LayerTrio, desk: ProjectDesk | None) -> None:
+        if trio is not self._trio or desk is not self._desk or desk is None:
             return
         if self._lacks(trio):
             self.save()
@@ -194,16 +216,20 @@ class ProjectLink:
         )
 
     def _on_saved(self, trio: LayerTrio, version: int, entry: Entry) -> None:
+        if entry.disputed:
+            if trio is self._trio:
+                self.has_question = True
+                self._say(entry.question)
+            return
         if trio.in_viewer:
             Bookmarks.of(trio).saved[entry.folder] = version
-            self._work.note_saved(trio, entry.annotation)
         words = f"Saved to {entry.name} ({entry.n_annotated} annotated)."
         if entry.n_replaced:
             words += f" Outlines replaced: {entry.n_replaced}."
         self._take_over(trio, entry, words)
 
     def _on_looked_up(self, trio: LayerTrio, entry: Entry) -> None:
-        self._take_over(trio, entry, _saving_into(entry))
+        self._take_over(trio, entry, entry.saving_words)
 
     def _take_over(self, trio: LayerTrio, entry: Entry, words: str) -> None:
         """Show what the project had and the screen had not."""
@@ -241,17 +267,20 @@ class ProjectLink:
     # The worker
 
     def _submit(
-        self, key: str, run: Callable[[Job], Entry], on_done: Callable[[Entry], None]
+        self, key: str, run: Callable[[Job], Entry], on_done: Callable[[Entry], object]
     ) -> Job:
         return self._jobs.submit(
             key,
             run,
             on_done=self._main_thread.wrap(on_done),
-            on_error=self._main_thread.wrap(self._on_failed),
+            on_error=self._main_thread.wrap(partial(self._on_failed, key)),
         )
 
-    def _on_failed(self, error: Exception) -> None:
+    def _on_failed(self, key: str, error: Exception) -> None:
         self._say(str(error))
+        if key == "open project":
+            self._is_opening = False
+            self._meet()
         if not isinstance(error, GLMedSAError):
             raise error
         show_error(str(error))
@@ -259,7 +288,3 @@ class ProjectLink:
     def _say(self, words: str) -> None:
         self.status = words
         self.changed.emit()
-
-
-def _saving_into(entry: Entry) -> str:
-    return f"Saving into {entry.name} ({entry.n_annotated} annotated)."

@@ -86,7 +86,19 @@ class SegmentForm(Container[Widget]):
             text="Take over",
             tooltip="Work on this photograph although somebody else does",
         )
-        self.take_over_button.visible = False
+        self.replace_button = PushButton(
+            text="Replace theirs",
+            tooltip="Save your outlines in place of those that somebody else accepted",
+        )
+        self.continue_button = PushButton(
+            text="Continue", tooltip="Open that photograph again, with all that you did"
+        )
+        for sometimes in (
+            self.continue_button,
+            self.take_over_button,
+            self.replace_button,
+        ):
+            sometimes.visible = False
         marks = (self.lesion_button, self.background_button)
         for button in (*self.tools.values(), *marks):
             button.native.setCheckable(True)
@@ -94,6 +106,7 @@ class SegmentForm(Container[Widget]):
             widgets=[
                 self.progress,
                 self.hint,
+                self.continue_button,
                 forms.button_row(*self.tools.values()),
                 forms.button_row(*marks),
                 forms.button_row(self.undo_button, self.redo_button, self.clear_button),
@@ -101,6 +114,7 @@ class SegmentForm(Container[Widget]):
                 forms.button_row(self.accept_button, self.save_button),
                 self.project_status,
                 self.take_over_button,
+                self.replace_button,
                 forms.paragraph(forms.DISCLAIMER),
             ],
             labels=False,
@@ -146,6 +160,8 @@ class SegmentForm(Container[Widget]):
         self.result.value = _result(view)
         self.project_status.value = view.project
         self.take_over_button.visible = view.is_taken
+        self.replace_button.visible = view.is_disputed and not view.is_taken
+        self.continue_button.visible = not view.has_image and bool(view.offer)
         self.candidates.show_candidates(view.scores, view.choice)
         self.finishing.set_cleanable(view.area > 0)
         self.finishing.start_button.setEnabled(view.has_image)
@@ -166,7 +182,7 @@ class SegmentForm(Container[Widget]):
 
 def _hint(view: View) -> str:
     if not view.has_image:
-        return "Open a photograph, then click on the lesion."
+        return view.offer or "Open a photograph, then click on the lesion."
     busy = _BUSY.get(view.state)
     if busy:
         return f"{busy} You can click already."

@@ -52,6 +52,10 @@ class View:
         Whether the project lacks accepted objects of this image.
     is_taken : bool
         Whether somebody else works on this image.
+    is_disputed : bool
+        Whether somebody else has accepted other outlines of it meanwhile.
+    offer : str
+        One sentence about what the user was at last.
     """
 
     state: SessionState
@@ -72,6 +76,8 @@ class View:
     project: str = ""
     project_lacks: bool = False
     is_taken: bool = False
+    is_disputed: bool = False
+    offer: str = ""
 
     @classmethod
     def of(
@@ -84,11 +90,13 @@ class View:
         project: str,
         project_lacks: bool,
         is_taken: bool,
+        is_disputed: bool,
+        offer: str,
     ) -> Self:
         """Return what is to be seen of a workbench; the rest is as above."""
         trio, episode, answer = bench.trio, bench.episode, bench.answer
         if trio is None:
-            return cls(state, problem=problem, project=project)
+            return cls(state, problem=problem, project=project, offer=offer)
         area = trio.mask.object_area
         history = episode and episode.history
         return cls(
@@ -110,6 +118,7 @@ class View:
             project=project,
             project_lacks=project_lacks,
             is_taken=is_taken,
+            is_disputed=is_disputed,
         )
 
     @property

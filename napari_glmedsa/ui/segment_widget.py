@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from napari_glmedsa.errors import GLMedSAError
 from napari_glmedsa.inference import EmbeddingCache, default_cache_folder
 from napari_glmedsa.jobs import JobQueue
+from napari_glmedsa.project.shelf import Shelf
 from napari_glmedsa.recent import RecentProjects
 from napari_glmedsa.registry import ModelRegistry, default_root
 from napari_glmedsa.session import JOB_CHAIN, SegmentationSession
 from napari_glmedsa.ui import forms, saving
+from napari_glmedsa.ui.continuing import Continuing
 from napari_glmedsa.ui.corrections import Corrections
 from napari_glmedsa.ui.followed_image import FollowedImage
 from napari_glmedsa.ui.glance import Glance
@@ -79,8 +81,10 @@ class SegmentWidget(Container[Widget]):
         self._bench = Workbench(
             self.session, self._main_thread, lambda: self._project.annotator
         )
+        shelf = Shelf(registry.root / "unfinished")
         self._work = ImageWork(
             self._bench,
+            shelf,
             jobs=self._project_jobs,
             main_thread=self._main_thread,
             parent=self.native,
@@ -108,6 +112,9 @@ class SegmentWidget(Container[Widget]):
             jobs=self._project_jobs,
             main_thread=self._main_thread,
             work=self._work,
+        )
+        self._continuing = Continuing(
+            viewer, shelf, jobs=self._project_jobs, main_thread=self._main_thread
         )
         self._connect()
         self._models.update()
@@ -149,7 +156,10 @@ class SegmentWidget(Container[Widget]):
         self._project.changed.connect(self._refresh)
         self._bench.changed.connect(self._refresh)
         self._work.changed.connect(self._refresh)
+        self._continuing.changed.connect(self._refresh)
+        form.continue_button.changed.connect(self._continuing.go_on)
         form.take_over_button.changed.connect(self._work.take_over)
+        form.replace_button.changed.connect(self._project.replace_others)
         self._bench.kept.connect(self._project.keep)
         self._bench.warned.connect(show_warning)
         # napari says what the user has in hand in the middle of changing it.
@@ -248,6 +258,8 @@ class SegmentWidget(Container[Widget]):
             project=self._work.words or self._project.status,
             is_taken=self._work.holder is not None,
             project_lacks=self._project.is_behind,
+            is_disputed=self._project.has_question,
+            offer=self._continuing.words,
         )
         self.form.show_view(view)
         self._actions.show()

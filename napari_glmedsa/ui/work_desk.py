@@ -1,35 +1,40 @@
-"""The unfinished work on one image, as the worker finds it in a project."""
+"""The unfinished work on one image, as the worker finds it in a project or a shelf."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_glmedsa.errors import GLMedSAError
 from napari_glmedsa.project import AnnotationProject
 from napari_glmedsa.project.claims import Claim, Holder
 from napari_glmedsa.project.journal import Journal
 from napari_glmedsa.project.records import Restored
+from napari_glmedsa.project.shelf import LastPhotograph, Shelf
+from napari_glmedsa.project.work import WorkInProgress
 from napari_glmedsa.ui.accepted import AcceptedObject, AcceptedObjects
 from napari_glmedsa.ui.photograph import Photograph
 
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What a project knows of the work on an image.
+    """What is known of the work on an image.
 
     Attributes
     ----------
-    folder, image : Path, str
-        The project's, and the id of the image.
+    last : LastPhotograph
+        The image, and the project that its masks go into.
     journal : Journal
         Where steps go; it goes on with what was restored.
     anew : Journal
         The same file for whoever does not want that: the former one is put aside.
     claim : Claim
         On the image.
+    former : Journal or None
+        What was restored comes from there, and is to be in `journal` instead.
     holder : Holder or None
         Who else works on it; then it is not ours, and nothing was restored.
     restored : Restored or None
@@ -44,11 +49,11 @@ class Found:
         One sentence, if something cannot be read or written.
     """
 
-    folder: Path
-    image: str
+    last: LastPhotograph
     journal: Journal
     anew: Journal
     claim: Claim
+    former: Journal | None = None
     holder: Holder | None = None
     restored: Restored | None = None
     is_saved: bool = True
@@ -58,20 +63,28 @@ class Found:
 
 
 def begin(
-    folder: Path, photograph: Photograph, *, annotator: str, resume: bool, force: bool
+    folder: Path | None,
+    photograph: Photograph,
+    shelf: Shelf,
+    *,
+    annotator: str,
+    shown: Path | None,
+    force: bool,
 ) -> Found:
     """Claim an image and find the work that was not finished.
 
     Parameters
     ----------
-    folder : Path
-        The project's.
+    folder : Path or None
+        The project's; without one, the work is on the shelf.
     photograph : Photograph
         The image.
+    shelf : Shelf
+        The user's own.
     annotator : str
         Who is at work.
-    resume : bool
-        False if the screen has the work already.
+    shown : Path or None
+        The journal whose steps the screen has already.
     force : bool
         Whether to take the image from whoever else has it.
 
@@ -82,48 +95,95 @@ def begin(
     """
     from napari_glmedsa.project.photographs import image_id
 
-    project = AnnotationProject.open(folder)
-    image = image_id(photograph.rgb())
-    claim = project.claim(image, annotator=annotator)
-    journal, anew = project.journal(image), project.journal(image)
-    holder, restored, problem = None, None, ""
-    try:
-        holder = claim.take(force=force)
-        project.set_bookmark(annotator, image)
-    except GLMedSAError as error:
-        problem = str(error)
-    annotation = project.annotation_sha256(image)
-    anew.note_annotation(annotation)
-    is_saved, is_theirs, state = True, False, ""
-    if holder is None and resume and journal.exists:
-        try:
-            restored = journal.resume(photograph.accepted.label_map.shape[:2])
-        except GLMedSAError as error:
-            problem = str(error)
-    if restored is not None:
-        if restored.is_damaged:
-            problem = (
-                "A part of what was done on this photograph could not be read: the "
-                "file was put aside, and work goes on from where it could be."
-            )
-        is_saved = _is_saved(project, image, restored)
-        is_theirs = restored.annotation != annotation and not is_saved
-        journal.note_annotation(annotation)
-    if annotation is not None:
-        state = project.data_sha256([image])
-    return Found(
-        folder,
-        image,
-        journal,
-        anew,
-        claim,
-        holder,
-        restored,
-        is_saved,
-        is_theirs,
-        state,
-        problem,
+    pixels = photograph.rgb()
+    file = photograph.file if photograph.file and photograph.file.is_file() else None
+    last = LastPhotograph(
+        image_id(pixels),
+        photograph.source,
+        file=file,
+        reader=photograph.reader if file else "",
+        project=folder,
     )
+    work = shelf.work_on(last)
+    claim = work.claim(last.image, annotator=annotator)
+    holder, problem = _take(last, pixels, shelf, claim, force=force)
+    journal, anew = work.journal(last.image), work.journal(last.image)
+    annotation = work.annotation_sha256(last.image)
+    anew.note_annotation(annotation)
+    found = Found(last, anew, anew, claim, holder=holder, problem=problem)
+    if isinstance(work, AnnotationProject) and annotation is not None:
+        found = replace(found, state=work.data_sha256([last.image]))
+    if holder is not None or shown == journal.path:
+        return found
+    size = photograph.accepted.label_map.shape[:2]
+    try:
+        if journal.exists:
+            restored = journal.resume(size)
+            journal.note_annotation(annotation)
+            found = replace(found, journal=journal, restored=restored)
+        elif shown is None and (on_shelf := _on_shelf(shelf, last)) is not None:
+            # The project was out of reach, or it was chosen later.
+            restored = on_shelf.read(size)
+            found = replace(found, former=on_shelf, restored=restored)
+        else:
+            return found
+    except GLMedSAError as error:
+        return replace(found, problem=str(error))
+    return _compared(found, work, annotation)
+
+
+def is_finished(last: LastPhotograph, journal: Journal, shelf: Shelf) -> bool:
+    """Say whether all that a journal tells is accepted, and in the project.
+
+    Raises
+    ------
+    ProjectError, ProjectVersionError
+        If the journal or the project cannot be read.
+    """
+    project = shelf.work_on(last)
+    if not isinstance(project, AnnotationProject) or not journal.exists:
+        return False
+    restored = journal.read()
+    sheet = restored.sheet
+    if not sheet.prompts.is_empty or (restored.label_map == sheet.object_id).any():
+        return False
+    return project.is_annotated(last.image) and _is_saved(project, last.image, restored)
+
+
+def _take(
+    last: LastPhotograph,
+    pixels: NDArray[np.uint8],
+    shelf: Shelf,
+    claim: Claim,
+    *,
+    force: bool,
+) -> tuple[Holder | None, str]:
+    """Remember the image and claim it; return who else has it, and what went wrong."""
+    try:
+        shelf.remember(last, pixels if last.file is None else None)
+        return claim.take(force=force), ""
+    except GLMedSAError as error:
+        return None, str(error)
+
+
+def _on_shelf(shelf: Shelf, last: LastPhotograph) -> Journal | None:
+    """Return work on an image of a project that was done without the project."""
+    journal = shelf.journal(last.image)
+    is_free = shelf.claim(last.image, annotator="").holder() is None
+    return journal if last.project and journal.exists and is_free else None
+
+
+def _compared(
+    found: Found, work: WorkInProgress, annotation: str | None
+) -> Found:
+    """Note how what was restored and what the project has are related."""
+    restored = found.restored
+    if restored is None or not isinstance(work, AnnotationProject):
+        return found
+    is_saved = _is_saved(work, found.last.image, restored)
+    knew = restored.annotation if found.former is None else annotation
+    is_theirs = knew != annotation and not is_saved
+    return replace(found, is_saved=is_saved, is_theirs=is_theirs)
 
 
 def _is_saved(project: AnnotationProject, image: str, restored: Restored) -> bool:

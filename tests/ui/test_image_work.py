@@ -1,11 +1,18 @@
 """What is done to an image is written down as it happens, and comes back."""
 
+import os
+import time
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from segmenting import CLICK, TinyModels, click, drawn, layer
+from PIL import Image
+from segmenting import CLICK, TinyModels, begun, click, drawn, layer
 
+from napari_glmedsa.files import read_json, write_json
 from napari_glmedsa.project import AnnotationProject
 from napari_glmedsa.project.photographs import image_id
+from napari_glmedsa.project.shelf import Shelf
 from napari_glmedsa.session import SessionState
 from napari_glmedsa.ui import convert
 from napari_glmedsa.ui.segment_widget import SegmentWidget
@@ -50,34 +57,50 @@ def state(dock) -> tuple:
 def work(ready, project, wait):
     """The dock with a photograph and a project that knows of it."""
     ready.widget.form.project.opened.emit(project.root)
-    wait(lambda: ready.widget._work._claim)
+    wait(lambda: begun(ready, project))
     return ready
 
 
 @pytest.fixture
-def again(make_napari_viewer_proxy, photo, registry, project, wait):
-    """Open the photograph in another viewer, as after a crash of the first."""
+def restart(make_napari_viewer_proxy, registry, wait):
+    """Open the dock in another viewer, as after a crash of the first."""
     widgets = []
 
-    def again(dock):
+    def restart(dock):
         # As if its program were gone: nothing is tidied up, and nobody is asked.
         dock.widget._work._heartbeat.stop()
-        dock.widget._work._claim.path.unlink(missing_ok=True)
+        dock.widget._work._found.claim.path.unlink(missing_ok=True)
         viewer = make_napari_viewer_proxy()
         widget = SegmentWidget(viewer, TinyModels(registry))
         viewer.window.add_dock_widget(widget, name="Segment")
         widgets.append(widget)
-        viewer.add_image(photo, name="photo")
         dock.viewer, dock.widget = viewer, widget
-        wait(lambda: "lesion mask" in viewer.layers)
-        wait(lambda: widget._work._claim)
-        settle(dock, wait)
-        dock.clicks, dock.mask = layer(dock, "lesion"), layer(dock, "lesion mask")
         return dock
 
-    yield again
+    yield restart
     for widget in widgets:
         widget.session.close()
+
+
+@pytest.fixture
+def again(restart, photo, project, wait):
+    """Open the photograph in another viewer, as after a crash of the first."""
+
+    def again(dock, project=project):
+        restart(dock)
+        dock.viewer.add_image(photo, name="photo")
+        return at_work(dock, project, wait)
+
+    return again
+
+
+def at_work(dock, project, wait):
+    """Wait until the photograph is there, and what was done on it."""
+    wait(lambda: "lesion mask" in dock.viewer.layers)
+    wait(lambda: begun(dock, project))
+    settle(dock, wait)
+    dock.clicks, dock.mask = layer(dock, "lesion"), layer(dock, "lesion mask")
+    return dock
 
 
 def test_a_click_is_in_the_journal_at_once(work, project, image, wait):
@@ -191,8 +214,7 @@ def test_who_works_on_an_image_is_named_and_can_be_replaced(
     click(ready, CLICK, wait=wait)
     assert project.images_in_work() == []
     form.take_over_button.native.click()
-    wait(lambda: ready.widget._work._claim)
-    assert ready.widget._work.holder is None
+    wait(lambda: begun(ready, project))
     assert not theirs.is_ours
     wait(lambda: project.images_in_work() == [image])
 
@@ -233,5 +255,243 @@ def test_the_project_of_the_worklist_is_opened_with_its_image(
 ):
     marks = {"image_id": image_id(photo), "project": str(project.root), "path": "a.png"}
     dock.viewer.add_image(photo, name="a", metadata={"napari_glmedsa": marks})
-    wait(lambda: dock.widget._work._claim)
+    wait(lambda: begun(dock, project))
     assert "clinic" in dock.widget.form.project_status.value
+
+
+# ------------------------------------------------------------- who else is at work
+
+
+def test_nothing_is_saved_over_who_works_on_an_image_before_it_is_taken_over(
+    ready, project, image, wait, messages
+):
+    theirs = project.claim(image, annotator="Berta")
+    theirs.take()
+    ready.widget.form.project.opened.emit(project.root)
+    wait(lambda: ready.widget._work.holder)
+    click(ready, CLICK, wait=wait)
+    settle(ready, wait)
+    ready.widget.act("accept")
+    idle(ready, wait)
+    assert not project.is_annotated(image)
+    assert any("Berta" in message for message in messages())
+    assert ready.widget.form.accept_button.text == "Save to project"
+    ready.widget.form.take_over_button.native.click()
+    wait(lambda: project.is_annotated(image))
+
+
+def test_an_image_that_somebody_leaves_is_free_at_once_for_who_waits(
+    ready, project, image, wait
+):
+    theirs = project.claim(image, annotator="Berta")
+    theirs.take()
+    ready.widget.form.project.opened.emit(project.root)
+    wait(lambda: ready.widget._work.holder)
+    theirs.release()
+    ready.widget._work._renew()
+    wait(lambda: begun(ready, project))
+    assert "Berta" not in ready.widget.form.project_status.value
+
+
+def test_a_holder_who_is_silent_for_long_is_said_to_be_perhaps_gone(
+    ready, project, image, wait, monkeypatch
+):
+    theirs = project.claim(image, annotator="Berta")
+    theirs.take()
+    document = read_json(theirs.path)
+    document["process"]["host"] = "elsewhere"
+    write_json(theirs.path, document)
+    long_ago = time.time() - 600
+    os.utime(theirs.path, (long_ago, long_ago))
+    ready.widget.form.project.opened.emit(project.root)
+    wait(lambda: ready.widget._work.holder)
+    words = ready.widget.form.project_status.value
+    assert "Berta on elsewhere, last heard of 10 min ago" in words
+    assert "Perhaps nobody is there any more." in words
+
+
+def test_outlines_that_somebody_accepted_meanwhile_are_replaced_only_when_told_to(
+    work, project, image, wait
+):
+    click(work, CLICK, wait=wait)
+    settle(work, wait)
+    work.widget.act("accept")
+    wait(lambda: "Saved" in work.widget._project.status)
+    mine, theirs = project.label_map(image), project.label_map(image).copy()
+    theirs[:3] = 1
+    who = [replace(project.objects(image)[0], annotator="Berta")]
+    project.save_annotation(image, theirs, who)
+    click(work, (5.0, 5.0))
+    settle(work, wait)
+    work.widget.act("accept")
+    form = work.widget.form
+    wait(lambda: "Berta outlined 1 lesion otherwise" in form.project_status.value)
+    assert np.array_equal(project.label_map(image), theirs)
+    form.replace_button.native.click()
+    wait(lambda: "Saved" in work.widget._project.status)
+    assert np.array_equal(project.label_map(image) == 1, mine == 1)
+    assert not form.replace_button.native.isVisible()
+
+
+# ------------------------------------------------------------- without a project
+
+
+def test_without_a_project_nothing_is_lost_either(ready, again, wait):
+    wait(lambda: begun(ready))
+    click(ready, CLICK, wait=wait)
+    settle(ready, wait)
+    ready.widget.act("accept")
+    click(ready, (20.0, 100.0), "background")
+    settle(ready, wait)
+    before = state(ready)
+    again(ready, None)
+    assert state(ready) == before
+
+
+def test_what_was_done_without_a_project_goes_into_the_one_that_is_chosen(
+    ready, project, image, registry, wait
+):
+    wait(lambda: begun(ready))
+    click(ready, CLICK, wait=wait)
+    settle(ready, wait)
+    shelf = Shelf(registry.root / "unfinished")
+    assert shelf.images_in_work() == [image]
+    before = state(ready)
+    ready.widget.form.project.opened.emit(project.root)
+    wait(lambda: begun(ready, project))
+    wait(lambda: shelf.images_in_work() == [])
+    assert project.images_in_work() == [image]
+    assert state(ready) == before
+
+
+def test_what_was_done_while_a_project_was_away_goes_into_it_later(
+    work, again, project, image, wait, messages
+):
+    click(work, CLICK, wait=wait)
+    settle(work, wait)
+    work.widget.act("accept")
+    wait(lambda: "Saved" in work.widget._project.status)
+    work.viewer.layers.clear()
+    idle(work, wait)
+    away = project.root.with_name("away")
+    project.root.rename(away)
+    again(work, None)
+    click(work, (5.0, 5.0))
+    settle(work, wait)
+    work.widget.act("accept")
+    idle(work, wait)
+    before = state(work)
+    away.rename(project.root)
+    again(work)
+    assert state(work)[-1] == before[-1]
+    idle(work, wait)
+    assert project.is_annotated(image)
+
+
+# ------------------------------------------------------------- back to the photograph
+
+
+@pytest.fixture
+def from_file(dock, photo, tmp_path, wait):
+    """The dock with a photograph that was read from a file."""
+    path = tmp_path / "mole.png"
+    Image.fromarray(photo).save(path)
+    dock.viewer.open(path, plugin="napari")
+    at_work(dock, None, wait)
+    return dock
+
+
+def go_on(dock, project, wait):
+    """Press the button that leads back."""
+    form = dock.widget.form
+    wait(lambda: form.continue_button.native.isVisibleTo(form.native))
+    form.continue_button.native.click()
+    return at_work(dock, project, wait)
+
+
+def test_after_a_restart_the_photograph_is_offered_with_all_that_was_done(
+    from_file, restart, wait
+):
+    click(from_file, CLICK, wait=wait)
+    settle(from_file, wait)
+    before = state(from_file)
+    dock = restart(from_file)
+    wait(lambda: "1 step" in dock.widget.form.hint.value)
+    assert dock.widget.form.hint.value.startswith("You were at mole.png")
+    go_on(dock, None, wait)
+    assert state(dock) == before
+    assert not dock.widget.form.continue_button.native.isVisible()
+
+
+def test_a_photograph_from_no_file_is_offered_as_well(ready, restart, photo, wait):
+    wait(lambda: begun(ready))
+    click(ready, CLICK, wait=wait)
+    settle(ready, wait)
+    before = state(ready)
+    go_on(restart(ready), None, wait)
+    assert state(ready) == before
+    assert np.array_equal(ready.widget._trio.pixels, photo)
+
+
+def test_a_photograph_of_a_project_is_offered_after_its_file_is_gone(
+    from_file, restart, project, tmp_path, wait
+):
+    from_file.widget.form.project.opened.emit(project.root)
+    wait(lambda: begun(from_file, project))
+    click(from_file, CLICK, wait=wait)
+    settle(from_file, wait)
+    from_file.widget.act("accept")
+    wait(lambda: "Saved" in from_file.widget._project.status)
+    click(from_file, (5.0, 5.0))
+    settle(from_file, wait)
+    before = state(from_file)
+    (tmp_path / "mole.png").unlink()
+    go_on(restart(from_file), project, wait)
+    assert state(from_file) == before
+
+
+def test_a_photograph_that_is_nowhere_any_more_is_one_sentence(
+    from_file, restart, tmp_path, wait, messages
+):
+    click(from_file, CLICK, wait=wait)
+    (tmp_path / "mole.png").unlink()
+    dock = restart(from_file)
+    form = dock.widget.form
+    wait(lambda: form.continue_button.native.isVisibleTo(form.native))
+    form.continue_button.native.click()
+    wait(lambda: any("not where it was" in message for message in messages()))
+    assert len(dock.viewer.layers) == 0
+
+
+def test_the_first_start_offers_nothing(dock, wait):
+    idle(dock, wait)
+    assert dock.widget.form.hint.value.startswith("Open a photograph")
+    assert not dock.widget.form.continue_button.native.isVisible()
+
+
+# ------------------------------------------------------------- all is done
+
+
+def test_an_image_is_no_longer_in_work_when_all_is_accepted_and_it_is_left(
+    work, project, image, wait
+):
+    click(work, CLICK, wait=wait)
+    settle(work, wait)
+    work.widget.act("accept")
+    wait(lambda: "Saved" in work.widget._project.status)
+    assert project.images_in_work() == [image]
+    work.viewer.layers.clear()
+    wait(lambda: project.images_in_work() == [])
+    assert project.is_annotated(image)
+
+
+def test_removing_every_layer_forgets_nothing(work, again, project, image, wait):
+    click(work, CLICK, wait=wait)
+    settle(work, wait)
+    before = state(work)
+    work.viewer.layers.clear()
+    idle(work, wait)
+    assert project.images_in_work() == [image]
+    work.viewer.add_image(work.image.data.copy(), name="photo")
+    at_work(work, project, wait)
+    assert state(work) == before

@@ -181,19 +181,34 @@ def test_a_save_keeps_objects_that_the_screen_never_showed(desk, project, later)
     assert len(masks(project)) == 3
 
 
+@pytest.mark.parametrize("top", [3, 8])
+def test_another_outline_of_a_lesion_is_not_replaced_unasked(desk, project, later, top):
+    later.accept(square(top, 3), model="later")
+    entry = desk.save(later.photograph())
+    assert [one.model for one in entry.disputed] == ["earlier"]
+    assert same(masks(project), square(2, 3))
+    assert later.bookmarks.seen == {}
+
+
 def test_a_lesion_outlined_anew_has_its_new_outline_and_it_is_said(
     desk, project, later
 ):
     later.accept(square(3, 3), model="later")
-    entry = desk.save(later.photograph())
+    entry = desk.save(later.photograph(), replace_others=True)
     assert (entry.missing, entry.n_replaced) == ((), 1)
     assert same(masks(project), square(3, 3))
 
 
 def test_of_an_object_that_is_partly_covered_the_rest_is_kept(desk, project, later):
     later.accept(square(8, 3), model="later")
-    desk.save(later.photograph())
+    desk.save(later.photograph(), replace_others=True)
     assert same(masks(project), square(8, 3), square(2, 3) & ~square(8, 3))
+
+
+def test_the_same_outline_is_no_matter_of_dispute(desk, project, later):
+    later.accept(square(2, 3), model="later")
+    assert desk.save(later.photograph()).disputed == ()
+    assert [one.model for one in project.objects(only_image(project))] == ["later"]
 
 
 def test_an_object_erased_from_the_screen_goes_from_the_project(desk, project, screen):

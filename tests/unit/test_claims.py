@@ -55,6 +55,16 @@ def test_the_first_has_the_image_and_the_second_is_told_who(project):
     assert eve.take() is None
 
 
+def test_one_annotator_in_one_program_has_an_image_once(project):
+    first = project.claim(IMAGE, annotator="Ada")
+    second = project.claim(IMAGE, annotator="Ada")
+    first.take()
+    assert second.take() is None
+    assert first.renew() is None
+    second.release()  # it is the first one's again
+    assert first.is_ours
+
+
 def test_another_image_is_free(project):
     project.claim(IMAGE, annotator="Ada").take()
     assert project.claim("f" * 16, annotator="Eve").take() is None
@@ -158,20 +168,3 @@ def test_only_one_of_many_gets_the_image(project):
     for process in running:
         process.communicate()
     assert sorted(answers) == ["False", "False", "True"]
-
-
-def test_a_bookmark_is_of_one_annotator(project):
-    assert project.bookmark("Ada") is None
-    project.set_bookmark("Ada", IMAGE)
-    project.set_bookmark("Eve", "f" * 16)
-    assert project.bookmark("Ada") == IMAGE
-    assert project.bookmark("Eve") == "f" * 16
-    for path in (project.root / "work").glob("*.bookmark"):
-        path.write_text('{"image": "../../etc"}')
-    assert project.bookmark("Ada") is None
-
-
-def test_a_bookmark_that_cannot_be_written_is_one_sentence(project):
-    (project.root / "work").write_text("")
-    with pytest.raises(OutputError, match="the next start will not find"):
-        project.set_bookmark("Ada", IMAGE)
