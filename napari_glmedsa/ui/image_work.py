@@ -140,9 +140,7 @@ class ImageWork:
         self._jobs.submit(
             "begin work",
             run,
-            on_done=self._main_thread.wrap(
-                partial(self._on_begun, trio, then, known)
-            ),
+            on_done=self._main_thread.wrap(partial(self._on_begun, trio, then, known)),
             on_error=self._main_thread.wrap(partial(self._on_failed, trio, then)),
         )
 

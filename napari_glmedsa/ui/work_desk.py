@@ -173,9 +173,7 @@ def _on_shelf(shelf: Shelf, last: LastPhotograph) -> Journal | None:
     return journal if last.project and journal.exists and is_free else None
 
 
-def _compared(
-    found: Found, work: WorkInProgress, annotation: str | None
-) -> Found:
+def _compared(found: Found, work: WorkInProgress, annotation: str | None) -> Found:
     """Note how what was restored and what the project has are related."""
     restored = found.restored
     if restored is None or not isinstance(work, AnnotationProject):
