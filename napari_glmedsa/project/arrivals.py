@@ -9,15 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_glmedsa.calibration import (
-    Calibration,
-    keep_calibration,
-    read_calibration,
-)
-from napari_glmedsa.dicom import is_dicom, pixel_spacing
 from napari_glmedsa.errors import (
     GLMedSAError,
-    MeasurementError,
     OutputError,
     ProjectError,
 )
@@ -26,6 +19,7 @@ from napari_glmedsa.pairs import read_pair
 from napari_glmedsa.project.group_table import GroupTable
 from napari_glmedsa.project.photographs import image_id
 from napari_glmedsa.project.project import AnnotationProject
+from napari_glmedsa.project.scale import keep_scale
 from napari_glmedsa.project.splits import Split
 from napari_glmedsa.provenance import Provenance
 
@@ -69,7 +63,7 @@ def add_photographs(
     for file in files:
         try:
             image = project.add_image(read_image(file), source=file.name)
-            _keep_scale(project, image, file)
+            keep_scale(project.root, image, file)
         except OutputError:
             raise
         except GLMedSAError as error:
@@ -176,7 +170,7 @@ def _import_pair(
             " was kept."
         )
     project.add_image(image, source=photograph.name, group=group, split=split)
-    _keep_scale(project, own_id, photograph)
+    keep_scale(project.root, own_id, photograph)
     if not known:
         objects = [Provenance(origin="import")] * int(mask.max())
         project.save_annotation(own_id, mask, objects)
@@ -187,15 +181,3 @@ def _like(mask: NDArray[Any], project: AnnotationProject, image: str) -> NDArray
     """Return what the project has, as a mask or as a label map."""
     is_mask = mask.dtype == np.bool_
     return project.mask(image) if is_mask else project.label_map(image)
-
-
-def _keep_scale(project: AnnotationProject, image: str, file: Path) -> None:
-    """Keep what a DICOM photograph says of its pixels, unless a scale is known."""
-    if not is_dicom(file) or read_calibration(project.root, image) is not None:
-        return
-    if spacing := pixel_spacing(file):
-        try:
-            scale = Calibration.from_spacing(spacing, "dicom")
-        except MeasurementError:  # oblong pixels, or no length on skin
-            return
-        keep_calibration(project.root, image, scale)
