@@ -1,6 +1,8 @@
 """Which processor computes, and in which precision: the one place that asks."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Literal, get_args
 
@@ -98,6 +100,24 @@ def bf16_speed_up(device: torch.device) -> float:
                 took = _seconds(tokens, weight)
                 seconds[dtype] = min(seconds[dtype], took)
     return seconds[torch.float32] / seconds[torch.bfloat16]
+
+
+@contextmanager
+def in_one_thread(is_wanted: bool = True) -> Iterator[None]:
+    """Let PyTorch compute in the calling thread alone, if that is wanted.
+
+    Many small steps take longer in several threads that sleep between them than in one:
+    each step wakes them up. The window's own thread also has a processor more then.
+    """
+    n_threads = torch.get_num_threads()
+    if not is_wanted or n_threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 def _seconds(tokens: Tensor, weight: Tensor) -> float:

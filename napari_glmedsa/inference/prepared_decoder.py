@@ -18,11 +18,12 @@ from segment_anything.modeling.transformer import (
     TwoWayTransformer,
 )
 from torch import Tensor
-from torch.nn import functional
 
 from napari_glmedsa.inference.decode import decode_scored, mask_weights
+from napari_glmedsa.inference.device import in_one_thread
+from napari_glmedsa.inference.prepared_layers import TokenMLP, Upscaling
 
-_ROWS = 1024  # image tokens upscaled at a time: what comes of them fits into a cache
+_FEW = 1024  # image tokens up to which waking threads takes longer than they save
 
 
 class PreparedDecoder:
@@ -43,6 +44,8 @@ class PreparedDecoder:
     def __init__(self, sam: Sam, image_embedding: Tensor) -> None:
         self._sam = sam
         self._features = image_embedding
+        n_tokens = image_embedding.shape[-2] * image_embedding.shape[-1]
+        self._is_small = image_embedding.device.type == "cpu" and n_tokens <= _FEW
         self._is_stock = _is_stock(sam.mask_decoder)
         if self._is_stock:
             decoder = sam.mask_decoder
@@ -52,8 +55,8 @@ class PreparedDecoder:
             self._output_tokens = torch.cat(
                 [decoder.iou_token.weight, decoder.mask_tokens.weight]
             )
-            self._upscaling = _Upscaling(decoder)
-            self._mlps = [_TokenMLP(layer.mlp) for layer in decoder.transformer.layers]
+            self._upscaling = Upscaling(decoder)
+            self._mlps = [TokenMLP(layer.mlp) for layer in decoder.transformer.layers]
             self._first = _FirstLayer(decoder, image_embedding + dense, self._pe)
 
     def decode(
@@ -86,8 +89,18 @@ class PreparedDecoder:
                 mask_input=mask_input,
                 multimask_output=multimask_output,
             )
-        decoder: Any = self._sam.mask_decoder
         points = None if point_coords is None else (point_coords, point_labels)
+        with in_one_thread(self._is_small):
+            return self._decode(points, boxes, mask_input, multimask_output)
+
+    def _decode(
+        self,
+        points: tuple[Tensor, Tensor | None] | None,
+        boxes: Tensor | None,
+        mask_input: Tensor | None,
+        multimask_output: bool,
+    ) -> tuple[Tensor, Tensor]:
+        decoder: Any = self._sam.mask_decoder
         sparse, dense = self._sam.prompt_encoder(points, boxes, mask_input)
         first = self._first
         if mask_input is not None:  # another image, as far as the decoder can tell
@@ -134,7 +147,7 @@ class _FirstLayer:
         self._told_queries = _heads(tell, tell.q_proj(keys_pe)).mT.contiguous()
 
     def __call__(
-        self, layer: TwoWayAttentionBlock, mlp: "_TokenMLP", tokens: Tensor
+        self, layer: TwoWayAttentionBlock, mlp: TokenMLP, tokens: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Map tokens (T, C) to queries of the same shape and keys (h w, C)."""
         queries = layer.norm1(_among_tokens(layer.self_attn, tokens, tokens))
@@ -148,58 +161,6 @@ class _FirstLayer:
         shares = (k @ self._told_queries).softmax(1)
         keys = _add_told(attention, self._keys, shares, queries)
         return queries, layer.norm4(keys)
-
-
-class _TokenMLP:
-    """An ``MLPBlock`` for a handful of tokens, which cost less than its weights do.
-
-    A linear layer keeps its weights the other way round and turns them every time.
-    """
-
-    def __init__(self, mlp: MLPBlock) -> None:
-        self._act = mlp.act
-        self._layers = [
-            (layer.bias, layer.weight.T.contiguous()) for layer in (mlp.lin1, mlp.lin2)
-        ]
-
-    def __call__(self, tokens: Tensor) -> Tensor:
-        """Map tokens (T, C) to the same shape."""
-        (bias, weight), (last_bias, last_weight) = self._layers
-        hidden = self._act(torch.addmm(bias, tokens, weight))
-        return torch.addmm(last_bias, hidden, last_weight)
-
-
-class _Upscaling:
-    """``output_upscaling`` and the product with the masks' weights, token by token.
-
-    Its kernels do not overlap, so they are matrices, and nothing needs to be brought
-    into the order of an image before there is only one number per pixel.
-    """
-
-    def __init__(self, decoder: MaskDecoder) -> None:
-        first, self._norm, self._act, second, self._last_act = decoder.output_upscaling
-        self._first, self._first_bias = _as_matrix(first)
-        self._second, self._second_bias = _as_matrix(second)
-
-    def __call__(self, keys: Tensor, weights: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Map keys (h w, C) and weights (M, C / 8) to logits (M, 4h, 4w)."""
-        parts = [
-            self._upscaled(keys[start : start + _ROWS]) @ weights.T
-            for start in range(0, len(keys), _ROWS)
-        ]
-        pixels = torch.cat(parts).view(*grid, 2, 2, 2, 2, -1)
-        # (row, column, then half and quarter of each, mask)
-        pixels = pixels.permute(6, 0, 2, 4, 1, 3, 5)
-        return pixels.reshape(-1, 4 * grid[0], 4 * grid[1])
-
-    def _upscaled(self, rows: Tensor) -> Tensor:
-        norm = self._norm
-        x = torch.addmm(self._first_bias, rows, self._first)
-        x = x.view(-1, len(norm.weight))
-        x = functional.layer_norm(x, x.shape[1:], norm.weight, norm.bias, norm.eps)
-        x = torch.addmm(self._second_bias, self._act(x), self._second)
-        y: Tensor = self._last_act(x)
-        return y.view(-1, y.shape[1] // 4)
 
 
 def _is_stock(decoder: MaskDecoder) -> bool:
@@ -286,10 +247,3 @@ def _scaled(attention: Attention, x: Tensor) -> Tensor:
 
 def _joined(heads: Tensor) -> Tensor:
     return heads.transpose(0, 1).flatten(1)
-
-
-def _as_matrix(layer: torch.nn.ConvTranspose2d) -> tuple[Tensor, Tensor]:
-    """Return what maps (P, C) to (P, 2 * 2 * D), and its bias."""
-    weight = layer.weight.permute(0, 2, 3, 1).flatten(1).contiguous()
-    assert layer.bias is not None
-    return weight, layer.bias.repeat(4)

@@ -120,6 +120,37 @@ def test_clicks_read_as_y_x_are_read_so_by_the_prepared_decoder(tiny_sam):
     assert_same(found, decode_masks(tiny_sam, features, coords, labels))
 
 
+@pytest.fixture
+def two_threads():
+    """Let PyTorch use two threads in this test."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("grid", "n_threads"), [(4, 1), (40, 2)])
+def test_a_small_image_is_decoded_in_one_thread_and_a_large_one_in_all(
+    two_threads, grid, n_threads
+):
+    sam = randomise(build_sam(replace(TINY, image_size=16 * grid)))
+    prepared, seen = PreparedDecoder(sam, torch.zeros(1, 32, grid, grid)), []
+    sam.mask_decoder.iou_prediction_head.register_forward_hook(
+        lambda *_: seen.append(torch.get_num_threads())
+    )
+    with torch.inference_mode():
+        prepared.decode(torch.tensor([[[9.0, 25.0]]]), torch.ones(1, 1))
+    assert seen == [n_threads]
+    assert torch.get_num_threads() == 2
+
+
+def test_a_decoding_that_fails_gives_the_threads_back(two_threads, tiny_sam):
+    prepared = PreparedDecoder(tiny_sam, torch.zeros(1, 32, 4, 4))
+    with pytest.raises(RuntimeError):
+        prepared.decode(torch.zeros(1, 1, 3), torch.ones(1, 1))
+    assert torch.get_num_threads() == 2
+
+
 def test_nothing_to_decode_is_the_same_sentence(tiny_sam):
     with pytest.raises(PromptError, match="click or a box"):
         PreparedDecoder(tiny_sam, torch.zeros(1, 32, 4, 4)).decode()
