@@ -10,6 +10,7 @@ from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
 N_CANDIDATES = 3
+_NONE_YET = "The model's proposal {0}: click on the lesion first"
 _TOOLTIP = (
     "Proposal {0} of the model, which expects an IoU of {1:.2f} (Ctrl+{0}). "
     "Again: back to its own choice"
@@ -45,7 +46,8 @@ class CandidatePanel(QWidget):
             button.setEnabled(there)
             score = scores[number - 1] if there else 0.0
             button.setText(f"{number}: {score:.2f}" if there else f"{number}")
-            button.setToolTip(_TOOLTIP.format(number, score) if there else "")
+            words = _TOOLTIP if there else _NONE_YET
+            button.setToolTip(words.format(number, score))
             button.setChecked(there and number == choice)
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:

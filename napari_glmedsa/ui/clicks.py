@@ -65,7 +65,8 @@ class ClicksLayer(CompanionLayer[Points]):
         """Whether the next click on the canvas is one of ours."""
         layer = self.layer
         selected = self._viewer.layers.selection.active
-        return layer is not None and selected is layer and str(layer.mode) == "add"
+        # By value: napari may give the layer in a wrapper.
+        return layer is not None and selected == layer and str(layer.mode) == "add"
 
     def activate(self) -> None:
         """Make the next click on the canvas one of ours."""

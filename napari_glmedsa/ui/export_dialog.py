@@ -52,6 +52,12 @@ class ExportDialog(QDialog):
         self.export_button = QPushButton("Export")
         self.stop_button = QPushButton("Stop")
         self.close_button = QPushButton("Close")
+        for button, tooltip in (
+            (self.export_button, "Write the masks"),
+            (self.stop_button, "Call the export off; nothing stays behind"),
+            (self.close_button, "Close this window; an export is called off"),
+        ):
+            button.setToolTip(tooltip)
         self._lay_out()
         self.form.edited.connect(self._show_state)
         self.export_button.clicked.connect(self._on_export_pressed)

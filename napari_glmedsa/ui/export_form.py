@@ -53,6 +53,14 @@ class ExportForm(QWidget):
         self.options = QStackedWidget()
         self.output = PathRow("New folder or file", self._ask_where)
         self.overwrite = QCheckBox("Replace a former export")
+        for widget, tooltip in (
+            (self.format, "What the masks are written in"),
+            (self.part, "Which of the project's images"),
+            (self.largest, "As the ISIC challenges want it"),
+            (self.polygons, "For programs that read no run lengths"),
+            (self.overwrite, "Without it, nothing that is there is touched"),
+        ):
+            widget.setToolTip(tooltip)
         self._lay_out()
         self._on_format()
         self.format.currentIndexChanged.connect(self._on_format)

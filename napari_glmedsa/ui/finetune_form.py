@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_glmedsa.ui import forms
+from napari_glmedsa.ui.project_names import project_names
 from napari_glmedsa.ui.run_panel import RunPanel
 from napari_glmedsa.ui.run_setup import RunSetup
 from napari_glmedsa.ui.run_snapshot import Look
@@ -59,8 +59,11 @@ class FineTuneForm(QScrollArea):
         self.images = forms.paragraph(lines=2)
         self.problem = forms.paragraph()
         self.pages = QTabBar()
-        for word in ("New run", "Runs"):
-            self.pages.addTab(word)
+        for word, tooltip in (
+            ("New run", "Choose how the next run is to be, and start it"),
+            ("Runs", "Follow a run, compare before and after, activate its model"),
+        ):
+            self.pages.setTabToolTip(self.pages.addTab(word), tooltip)
         self.pages.setExpanding(False)
         self.pages.setDrawBase(False)
         self.setup = RunSetup()
@@ -72,12 +75,8 @@ class FineTuneForm(QScrollArea):
 
     def offer_projects(self, folders: Sequence[Path]) -> None:
         """Offer these projects, named like their folders; the first is picked."""
-        times = Counter(folder.name for folder in folders)
-        names = [
-            one.name if times[one.name] == 1 else f"{one.name} ({one.parent})"
-            for one in folders
-        ]
-        forms.offer(self.project, list(zip(names, folders, strict=True)))
+        named = zip(project_names(folders), folders, strict=True)
+        forms.offer(self.project, list(named))
         for index, folder in enumerate(folders):
             self.project.native.setItemData(
                 index, str(folder), Qt.ItemDataRole.ToolTipRole

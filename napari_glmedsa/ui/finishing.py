@@ -21,12 +21,16 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_glmedsa.ui.keymap import keys_of
+
 CLEAN_UPS = {
     "fill holes": ("Fill holes", "Fill holes in the outline being made (Shift+H)"),
     "largest piece": ("Largest", "Keep its largest piece alone (Shift+G)"),
     "smooth outline": ("Smooth", "Smooth its outline (Shift+N)"),
 }
 FROM_FILE = "Mask file…"
+MIN_OPACITY = 0.05
+"""A mask that is less opaque would seem to be gone."""
 
 
 class Finishing(QWidget):
@@ -54,11 +58,18 @@ class Finishing(QWidget):
             "Start from mask",
             "Take a Labels layer or a mask file as outline, and refine it with clicks",
         )
+        # Else the slider would leave it no room.
+        self.start_button.setSizePolicy(
+            QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Fixed
+        )
         self.menu = QMenu(self.start_button)
         self.start_button.setMenu(self.menu)
         self.opacity = QSlider(Qt.Orientation.Horizontal)
-        self.opacity.setRange(5, 100)
-        self.opacity.setToolTip("How opaque the mask is")
+        self.opacity.setRange(round(100 * MIN_OPACITY), 100)
+        self.opacity.setToolTip(
+            f"How opaque the mask is ({keys_of('more_opaque')} and"
+            f" {keys_of('less_opaque')})"
+        )
         self.opacity.setAccessibleName("Opacity of the mask")
         layout.addLayout(_row(self.start_button, QLabel("Opacity"), self.opacity))
         self.outline = QCheckBox("Outline only")
@@ -86,7 +97,7 @@ class Finishing(QWidget):
                 )
         action = self.menu.addAction(FROM_FILE)
         if action is not None:
-            action.triggered.connect(lambda _=False: self._ask_for_file())
+            action.triggered.connect(lambda _=False: self.ask_for_file())
 
     def set_cleanable(self, cleanable: bool) -> None:
         """Say whether there is anything to tidy."""
@@ -103,7 +114,8 @@ class Finishing(QWidget):
         for widget in (self.opacity, self.outline, self.protect):
             widget.blockSignals(False)
 
-    def _ask_for_file(self) -> None:
+    def ask_for_file(self) -> None:
+        """Let the user choose a mask file to start from."""
         path, _ = QFileDialog.getOpenFileName(
             self, "Start from a mask", "", "Masks (*.png *.tif *.tiff *.bmp *.dcm)"
         )

@@ -184,11 +184,17 @@ def paragraph(text: str = "", *, lines: int = 1) -> Label:
     return label
 
 
-def fold(title: str, content: QWidget) -> QCollapsible:
+def fold(
+    title: str, content: QWidget, tooltip: str = "Unfold, or fold away"
+) -> QCollapsible:
     """Return a widget folded away below a title; `retitle` changes that."""
     folded = QCollapsible("", None, QIcon(), QIcon())
     folded.setDuration(0)
     folded.addWidget(content)
+    for widget in (folded, folded.content()):  # superqt would indent it twice
+        if (layout := widget.layout()) is not None:
+            layout.setContentsMargins(0, 0, 0, 0)
+    folded.toggleButton().setToolTip(tooltip)
     folded.setProperty("title", title)
     folded.toggled.connect(lambda _: retitle(folded, folded.property("title")))
     retitle(folded, title)

@@ -70,6 +70,9 @@ class ImportForm(QWidget):
         ):
             layout.addRow(word, widget)
         self.kind.currentIndexChanged.connect(self._show_state)
+        self.kind.setToolTip("What the masks are written in")
+        self.part.setToolTip("Whether the images are to train on or to test with")
+        self.button.setToolTip("Take them into the project")
         self.groups.setToolTip("Images of one lesion or patient stay in one part")
         self._show_state()
 
@@ -114,7 +117,9 @@ class PathRow(QWidget):
         self._ask = ask
         self.path_edit = QLineEdit()
         self.path_edit.setPlaceholderText(hint)
+        self.path_edit.setToolTip(hint)
         self.button = QPushButton("…")
+        self.button.setToolTip("Look for it")
         self.button.setAutoDefault(False)
         self.button.setFixedWidth(_BUTTON_WIDTH)
         self.button.clicked.connect(self._on_pressed)

@@ -1,72 +1,52 @@
-"""Which key does what, and which command of the palette is the same."""
+"""The keys of the docks: bound in a viewer, given back, and told in tooltips."""
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
 
 import napari.viewer
 from app_model.types import KeyBinding
+from app_model.types import OperatingSystem as System
 from napari.layers import Layer
+from napari.utils.notifications import show_info
 
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """Something that the Segment dock can do.
-
-    Attributes
-    ----------
-    name : str
-        In the code; the palette's command is ``napari-glmedsa.segment_NAME``.
-    title : str
-        In the palette and the documentation.
-    key : str
-        As napari spells it.
-    """
-
-    name: str
-    title: str
-    key: str
-
-
-ACTIONS = (
-    Action("undo", "Undo the latest step", "Ctrl+Z"),
-    Action("redo", "Redo the step that was undone", "Ctrl+Shift+Z"),
-    Action("use_clicks", "Take clicks in hand", "Shift+C"),
-    Action("use_box", "Take the box in hand", "Shift+B"),
-    Action("use_scribble", "Take the scribble in hand", "Shift+D"),
-    Action("use_lasso", "Take the lasso in hand", "Shift+O"),
-    Action("use_brush", "Take napari's brush in hand", "Shift+W"),
-    Action("swap_mark", "Swap lesion and background", "G"),
-    Action("swap_mark", "Swap lesion and background", "Shift+T"),
-    Action("choose_1", "Choose or leave the model's proposal 1", "Ctrl+1"),
-    Action("choose_2", "Choose or leave the model's proposal 2", "Ctrl+2"),
-    Action("choose_3", "Choose or leave the model's proposal 3", "Ctrl+3"),
-    Action("clear", "Clear the lesion in the making", "Shift+X"),
-    Action("accept", "Accept the lesion in the making", "Shift+Enter"),
-    Action("next_lesion", "Go to the next accepted lesion", "."),
-    Action("previous_lesion", "Go to the accepted lesion before", ","),
-    Action("reopen", "Open the chosen lesion again", "Shift+R"),
-    Action("merge", "Merge the chosen lesions", "Shift+M"),
-    Action("delete", "Delete the chosen lesion", "Shift+Delete"),
-    Action("fill_holes", "Fill holes of the lesion in the making", "Shift+H"),
-    Action("largest_piece", "Keep the largest piece of the lesion", "Shift+G"),
-    Action("smooth_outline", "Smooth the outline of the lesion", "Shift+N"),
-    Action("swap_look", "Swap outline and filled mask", "Shift+I"),
-)
-"""All of them. Keys are free in napari's viewer and all its layers, but for undo and
-redo: on the mask layer, napari's own know the brush alone."""
+from napari_glmedsa.ui.actions import ACTIONS, SEGMENT, Action, named
 
 ON_THE_MASK = ("undo", "redo")
 """Bound on the mask layer, too, where napari has keys of the same meaning."""
+
+OVERRIDDEN = {
+    ("Labels", "Ctrl+Z"): "napari's own undo knows the brush alone",
+    ("Labels", "Ctrl+Shift+Z"): "napari's own redo knows the brush alone",
+}
+"""Where we take a key of napari's layers, and why. Nowhere else."""
 
 ON_THE_CLICKS = ("T", "Swap lesion and background, while the clicks are selected")
 """Bound by the clicks layer itself."""
 
 
-def keys_of(name: str) -> str:
-    """Return the key of an action, by name."""
-    return next(one.key for one in ACTIONS if one.name == name)
+def keys_of(name: str, dock: str = SEGMENT) -> str:
+    """Return the key of an action as it stands on this computer's keyboard."""
+    key = named(dock, name).key
+    return key.replace("Ctrl", "Cmd") if System.current().is_mac else key
+
+
+def binding(key: str) -> KeyBinding:
+    """Return what napari sees when a key is pressed; Ctrl is Cmd on a Mac."""
+    on_mac = System.current().is_mac
+    return KeyBinding.from_str(key.replace("Ctrl", "Meta") if on_mac else key)
+
+
+def press(form: object, action: Action) -> None:
+    """Press the button of an action, or tell why that cannot be done now."""
+    button = attrgetter(action.button)(form).native
+    if button.isEnabled() and not button.isHidden():
+        button.click()
+    else:
+        show_info(action.otherwise)
 
 
 class KeyMap:
@@ -76,32 +56,56 @@ class KeyMap:
     ----------
     viewer : napari.viewer.Viewer
         Where the keys are pressed.
+    dock : str
+        Whose keys.
     act : callable
-        Does the action with a name.
+        Does an action.
     """
 
     def __init__(
-        self, viewer: napari.viewer.Viewer, act: Callable[[str], object]
+        self,
+        viewer: napari.viewer.Viewer,
+        dock: str,
+        act: Callable[[Action], object],
     ) -> None:
-        self._viewer, self._act = viewer, act
-        self._bound: dict[str, Callable[[object], None]] = {}
+        self._viewer = viewer
+        self._bound: dict[KeyBinding, Callable[[object], None]] = {}
+        self._masks: list[weakref.ref[Layer]] = []
         for action in ACTIONS:
-            self._bound[action.key] = self._function(action.name)
-            viewer.bind_key(action.key, self._bound[action.key], overwrite=True)
+            if action.dock == dock and action.key:
+                self._bound[binding(action.key)] = _function(act, action)
+        self._bind(viewer, self._bound)
+
+    def do(self, key: str) -> None:
+        """Do what a key does, pressed elsewhere than over the picture."""
+        self._bound[binding(key)](None)
 
     def bind_mask(self, layer: Layer) -> None:
         """Let one history answer on the mask layer, too."""
+        if all(known() is not layer for known in self._masks):
+            self._masks.append(weakref.ref(layer))
         for name in ON_THE_MASK:
-            layer.bind_key(keys_of(name), self._bound[keys_of(name)], overwrite=True)
+            key = binding(named(SEGMENT, name).key)
+            self._bind(layer, {key: self._bound[key]})
 
     def close(self) -> None:
         """Give the keys back, unless another dock has taken them since."""
-        for key, function in self._bound.items():
-            if self._viewer.keymap.get(KeyBinding.from_str(key)) is function:
-                self._viewer.bind_key(key, None)
+        layers = [layer for known in self._masks if (layer := known()) is not None]
+        for provider in (self._viewer, *layers):
+            for key, function in self._bound.items():
+                if provider.keymap.get(key) is function:
+                    provider.bind_key(key, None)
 
-    def _function(self, name: str) -> Callable[[object], None]:
-        def press(_: object) -> None:
-            self._act(name)
+    def _bind(
+        self, provider: Any, keys: dict[KeyBinding, Callable[[object], None]]
+    ) -> None:
+        for key, function in keys.items():
+            if provider.keymap.get(key) is not function:
+                provider.bind_key(key, function, overwrite=True)
 
-        return press
+
+def _function(act: Callable[[Action], object], action: Action) -> Any:
+    def do(_: object) -> None:
+        act(action)
+
+    return do

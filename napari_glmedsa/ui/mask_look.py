@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from napari.layers import Labels
 
-from napari_glmedsa.ui.finishing import Finishing
+from napari_glmedsa.ui.finishing import MIN_OPACITY, Finishing
 from napari_glmedsa.ui.labels import outline_width
 from napari_glmedsa.ui.styles import FILL_OPACITY
 from napari_glmedsa.ui.workbench import Workbench
+
+OPACITY_STEP = 0.1
+"""By which a key changes it."""
 
 
 class MaskLook:
@@ -41,6 +44,19 @@ class MaskLook:
         """Show the outline instead of a filled mask, or the other way round."""
         if self._layer is not None:
             self._set_outlined(self._layer.contour == 0)
+            self.show()
+
+    def fade(self, by: float) -> None:
+        """Make the mask more opaque, or less with a negative number."""
+        layer = self._layer
+        if layer is not None:
+            layer.opacity = min(1.0, max(MIN_OPACITY, layer.opacity + by))
+            self.show()
+
+    def swap_protection(self) -> None:
+        """Protect accepted lesions from new outlines and the brush, or not."""
+        if self._layer is not None:
+            self._set_protected(not self._layer.preserve_labels)
             self.show()
 
     @property

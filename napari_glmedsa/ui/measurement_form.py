@@ -23,6 +23,8 @@ from qtpy.QtWidgets import (
 from napari_glmedsa.measurement import COLUMNS, Measurements
 from napari_glmedsa.measurement.colour import COLOURS
 from napari_glmedsa.ui import forms
+from napari_glmedsa.ui.actions import MEASURE
+from napari_glmedsa.ui.keymap import keys_of
 
 NOTICE = "Measurements, not a diagnosis. " + forms.DISCLAIMER
 
@@ -45,7 +47,7 @@ class MeasurementForm(QWidget):
         self.ruler_button = PushButton(
             text="Ruler",
             tooltip="Drag a line along a known length in the photograph, such as the "
-            "scale on the contact plate",
+            f"scale on the contact plate ({keys_of('ruler', MEASURE)})",
         )
         self.ruler_button.native.setCheckable(True)
         self.length = QDoubleSpinBox()
@@ -102,6 +104,7 @@ class MeasurementTable(QTableWidget):
         self.setMinimumHeight(_TABLE_HEIGHT)
         self.setWordWrap(False)
         self.setAccessibleName("Measurements")
+        self.setToolTip("One column per lesion; point at a name to see what it means")
         for header in (self.horizontalHeader(), self.verticalHeader()):
             if header is not None:
                 header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)

@@ -20,7 +20,9 @@ from napari_glmedsa.jobs import JobQueue
 from napari_glmedsa.recent import RecentProjects
 from napari_glmedsa.registry import ModelRegistry, default_root
 from napari_glmedsa.ui import saving
+from napari_glmedsa.ui.actions import MEASURE
 from napari_glmedsa.ui.canvas_guard import guard_canvas
+from napari_glmedsa.ui.keymap import KeyMap, press
 from napari_glmedsa.ui.main_thread import MainThread
 from napari_glmedsa.ui.measurement_desk import Answer, MeasurementDesk, write_table
 from napari_glmedsa.ui.measurement_form import MeasurementForm
@@ -70,6 +72,7 @@ class MeasurementWidget(Container[Widget]):
         self._timer = QTimer(self.native)
         self._timer.setSingleShot(True)
         self._timer.setInterval(PAUSE)
+        self._keys = KeyMap(viewer, MEASURE, partial(press, self.form))
         self._connect()
         self._look_again()
         self._refresh()
@@ -95,6 +98,7 @@ class MeasurementWidget(Container[Widget]):
         """Stop listening and end the worker; a second call does nothing."""
         if not self._closed:
             self._closed = True
+            self._keys.close()
             self._watch.close()
             self._jobs.cancel("measure")
             self._jobs.close()

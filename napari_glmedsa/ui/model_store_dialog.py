@@ -63,6 +63,13 @@ class ModelStoreDialog(QDialog):
         self.add_button = QPushButton("Add file…")
         self.verify_button = QPushButton("Verify")
         self.remove_button = QPushButton("Remove…")
+        for button, tooltip in (
+            (self.fetch_button, "Fetch the weights from where they are published"),
+            (self.add_button, "Take in a SAM checkpoint or an adapter from a file"),
+            (self.verify_button, "Compare the file with its published checksum"),
+            (self.remove_button, "Delete the model from your folder of models"),
+        ):
+            button.setToolTip(tooltip)
         self._lay_out()
         self._connect()
 

@@ -23,6 +23,7 @@ class ModelStoreTable(QTableWidget):
         super().__init__(0, len(HEADINGS))
         self.rows: tuple[Row, ...] = ()
         self.setHorizontalHeaderLabels(list(HEADINGS))
+        self.setToolTip("Choose the base model that the buttons are about")
         if (side := self.verticalHeader()) is not None:
             side.setVisible(False)
         if (top := self.horizontalHeader()) is not None:

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_glmedsa.errors import Cancelled, GLMedSAError
 from napari_glmedsa.jobs import Job, JobQueue
+from napari_glmedsa.ui.export_window import ExportWindow
 from napari_glmedsa.ui.import_form import ImportForm
 from napari_glmedsa.ui.main_thread import MainThread
 from napari_glmedsa.ui.project_table import ProjectTable
@@ -61,7 +62,7 @@ class ProjectDialog(QDialog):
         super().__init__(parent)
         self._root: Path | None = None
         self._busy = False
-        self._export: ExportDialog | None = None
+        self._export = ExportWindow()
         self._main_thread = MainThread(self)
         self._jobs = JobQueue((_WORK,))
         self._looks = JobQueue((_LOOK,))  # an import takes long, a look must not
@@ -75,6 +76,14 @@ class ProjectDialog(QDialog):
         self.check_button = QPushButton("Check")
         self.stop_button = QPushButton("Stop")
         self.close_button = QPushButton("Close")
+        for button, tooltip in (
+            (self.import_button, "Take in photographs, and masks of them"),
+            (self.export_button, "Write the masks in a format of other programs"),
+            (self.check_button, "Read every image and mask, and tell what is wrong"),
+            (self.stop_button, "Stop; what came in before stays"),
+            (self.close_button, "Close this window; an import goes on"),
+        ):
+            button.setToolTip(tooltip)
         self._lay_out()
         self._connect()
 
@@ -86,7 +95,7 @@ class ProjectDialog(QDialog):
     @property
     def export(self) -> ExportDialog | None:
         """The dialog that exports it, once it was opened."""
-        return self._export
+        return self._export.dialog
 
     def present(self, root: Path) -> None:
         """Show a project without halting the viewer, unless another is being filled."""
@@ -115,8 +124,7 @@ class ProjectDialog(QDialog):
         """Call off what is being done, and take on nothing more."""
         self._jobs.close()
         self._looks.close()
-        if self._export is not None:
-            self._export.close_down()
+        self._export.close_down()
 
     # What is being done
 
@@ -131,17 +139,8 @@ class ProjectDialog(QDialog):
             self._begin("Taking files in…", partial(take_in, self._root, request))
 
     def _on_export_pressed(self) -> None:
-        if self._root is None:
-            return
-        from napari_glmedsa.ui.export_dialog import ExportDialog  # takes its time
-
-        if self._export is None or self._export.project_folder != self._root:
-            if self._export is not None:
-                self._export.close_down()
-                self._export.deleteLater()
-            self._export = ExportDialog(self._root, self)
-        self._export.show()
-        self._export.raise_()
+        if self._root is not None:
+            self._export.show(self._root, self)
 
     def _on_stop_pressed(self) -> None:
         self._jobs.cancel(_WORK)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QFileDialog, QInputDialog, QLineEdit
 
 from napari_glmedsa.ui import forms
+from napari_glmedsa.ui.project_names import project_names
 
 NONE, OPEN, CREATE, SIGN = "None", "Open folder…", "New project…", "Annotator: {}…"
 
@@ -74,10 +74,7 @@ class ProjectPicker:
         folders = self._recent
         if self._folder is not None and self._folder not in folders:
             folders = (self._folder, *folders)
-        times = Counter(folder.name for folder in folders)
-        for folder in folders:
-            unique = times[folder.name] == 1
-            name = folder.name if unique else f"{folder.name} ({folder.parent})"
+        for folder, name in zip(folders, project_names(folders), strict=True):
             box.addItem(name, folder)
             box.setItemData(box.count() - 1, str(folder), Qt.ItemDataRole.ToolTipRole)
         box.insertSeparator(box.count())

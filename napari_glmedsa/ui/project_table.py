@@ -25,6 +25,7 @@ class ProjectTable(QTableWidget):
     def __init__(self) -> None:
         super().__init__(0, len(HEADINGS))
         self.setHorizontalHeaderLabels(list(HEADINGS))
+        self.setToolTip("The project's images, and which part each belongs to")
         if (side := self.verticalHeader()) is not None:
             side.setVisible(False)
             side.setDefaultSectionSize(side.minimumSectionSize())

@@ -10,6 +10,7 @@ import napari
 
 from napari_glmedsa.errors import ProjectError
 from napari_glmedsa.ui.companion import OURS
+from napari_glmedsa.ui.palette import TO_OPEN, for_files
 
 LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[str | Sequence[str]], list[LayerData] | list[tuple[None]]]
@@ -18,6 +19,7 @@ Reader = Callable[[str | Sequence[str]], list[LayerData] | list[tuple[None]]]
 _PROJECT = "project.json"
 
 
+@for_files(TO_OPEN)
 def project_reader(path: str | Sequence[str]) -> Reader | None:
     """Return what opens an annotation project: its folder, or `project.json` in it.
 
@@ -31,6 +33,7 @@ def project_reader(path: str | Sequence[str]) -> Reader | None:
     return work_through if len(paths) == 1 and paths[0].is_dir() else None
 
 
+@for_files(TO_OPEN)
 def dicom_reader(path: str | Sequence[str]) -> Reader | None:
     """Return what opens DICOM photographs, and DICOM SEG as labels."""
     from napari_glmedsa.dicom import is_dicom

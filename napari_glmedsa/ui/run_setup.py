@@ -50,6 +50,7 @@ class RunSetup(QWidget):
         self.collapsible = QCollapsible("", None, QIcon(), QIcon())
         self.collapsible.setDuration(0)
         self.collapsible.toggled.connect(self._on_unfolded)
+        self.collapsible.toggleButton().setToolTip("Every setting of the run")
         self._on_unfolded(False)
         self.collapsible.addWidget(self.advanced)
         self.estimate = forms.paragraph(lines=2)

@@ -6,20 +6,28 @@ from collections.abc import Callable
 from functools import partial
 
 import napari.viewer
+from magicgui.widgets import PushButton
 
+from napari_glmedsa.ui.actions import SEGMENT, Action
 from napari_glmedsa.ui.corrections import Corrections
 from napari_glmedsa.ui.finishing import CLEAN_UPS
 from napari_glmedsa.ui.keymap import KeyMap
 from napari_glmedsa.ui.lesion_list import chosen_or_last
-from napari_glmedsa.ui.mask_look import MaskLook
+from napari_glmedsa.ui.mask_look import OPACITY_STEP, MaskLook
 from napari_glmedsa.ui.segment_form import SegmentForm
 from napari_glmedsa.ui.segment_view import CLICKING
 from napari_glmedsa.ui.styles import BACKGROUND, LESION
 from napari_glmedsa.ui.workbench import Workbench
 
+_NO_PHOTOGRAPH = "There is no photograph to work on: open one first."
+_NO_LESIONS = "There is no accepted lesion on this photograph."
+_NO_OUTLINE = "There is no outline to accept yet: click on the lesion."
+_NOTHING_TO_CLEAR = "There is nothing to clear: no lesion is in the making."
+_NO_MASK = "There is no mask to look at yet: click on the lesion."
+
 
 class SegmentActions:
-    """Every action by its name, as `keymap.ACTIONS` lists them.
+    """Every action by its name, as `actions.ACTIONS` lists them.
 
     Parameters
     ----------
@@ -57,14 +65,18 @@ class SegmentActions:
             "use_lasso": partial(bench.use, "lasso"),
             "use_brush": bench.use_brush,
             "swap_mark": self._swap_mark,
-            "clear": bench.clear,
-            "accept": accept,
+            "clear": self._if(form.clear_button, bench.clear, _NOTHING_TO_CLEAR),
+            "accept": self._if(form.accept_button, accept, _NO_OUTLINE),
             "next_lesion": partial(step, 1),
             "previous_lesion": partial(step, -1),
             "reopen": lambda: self._with_last(lambda chosen: self._reopen(chosen[-1])),
             "merge": lambda: corrections.merge(lesions.labels),
             "delete": lambda: self._with_last(corrections.delete),
-            "swap_look": look.swap,
+            "swap_look": partial(self._look_at, look.swap),
+            "more_opaque": partial(self._look_at, partial(look.fade, OPACITY_STEP)),
+            "less_opaque": partial(self._look_at, partial(look.fade, -OPACITY_STEP)),
+            "protect": partial(self._look_at, look.swap_protection),
+            "start_from_file": form.finishing.ask_for_file,
         }
         for number in (1, 2, 3):
             self._actions[f"choose_{number}"] = partial(self._choose, number)
@@ -72,11 +84,14 @@ class SegmentActions:
             clean = partial(corrections.clean_up, name)
             self._actions[name.replace(" ", "_")] = clean
         self._connect()
-        self.keys = KeyMap(viewer, self.act)
+        self.keys = KeyMap(viewer, SEGMENT, self._on_key)
 
     def act(self, name: str) -> None:
-        """Do what a key or a command stands for."""
-        self._actions[name]()
+        """Do what a key or a command stands for, or say why that cannot be done."""
+        if self._bench.trio is None:
+            self._bench.warned.emit(_NO_PHOTOGRAPH)
+        else:
+            self._actions[name]()
 
     def close(self) -> None:
         """Give the keys back."""
@@ -114,8 +129,17 @@ class SegmentActions:
         form.lesions.deleted.connect(corrections.delete)
         form.finishing.cleaned.connect(corrections.clean_up)
 
+    def _on_key(self, action: Action) -> None:
+        self.act(action.name)
+
     def _pressed(self, name: str) -> Callable[[object], None]:
         return lambda _: self.act(name)
+
+    def _if(
+        self, button: PushButton, do: Callable[[], object], otherwise: str
+    ) -> Callable[[], object]:
+        """Return what does something while its button can be pressed."""
+        return lambda: do() if button.enabled else self._bench.warned.emit(otherwise)
 
     def _choose(self, number: int) -> None:
         trio = self._bench.trio
@@ -135,13 +159,20 @@ class SegmentActions:
     def _with_last(self, change: Callable[[tuple[int, ...]], object]) -> None:
         trio = self._bench.trio
         if trio is None or not trio.mask.objects:
-            self._bench.warned.emit("There is no accepted lesion on this photograph.")
+            self._bench.warned.emit(_NO_LESIONS)
         else:
             change(chosen_or_last(self._form.lesions.labels, trio.mask.objects))
 
+    def _look_at(self, change: Callable[[], object]) -> None:
+        trio = self._bench.trio
+        if trio is None or trio.mask.layer is None:
+            self._bench.warned.emit(_NO_MASK)
+        else:
+            change()
+
     def _step(self, by: int) -> None:
         if self._form.lesions.step(by) is None:
-            self._bench.warned.emit("There is no accepted lesion on this photograph.")
+            self._bench.warned.emit(_NO_LESIONS)
         else:
             self._form.lesions_fold.expand(animate=False)
 

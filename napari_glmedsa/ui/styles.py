@@ -16,18 +16,19 @@ CLICK_SYMBOLS = {LESION: "disc", BACKGROUND: "cross"}
 CLICK_BORDER_COLOR = "white"
 CLICK_BORDER_WIDTH = 0.12
 """Of the click's size."""
-CLICK_SIZE = 0.02
+CLICK_SIZE = 0.024
 """Of the image's longer side."""
-CLICK_CANVAS_SIZE = (11, 22)
-"""Smallest and largest size on the screen in pixels, however far one zooms."""
+CLICK_CANVAS_SIZE = (5, 22)
+"""Smallest and largest size on the screen in pixels, however far one zooms. At either,
+the border is half the smallest size at least, so that must not be large."""
 
 RULER_NAME = "ruler"
 TOOL_COLOR = "#ffea00"
 TOOL_WIDTH = 1 / 400
 """Of the image's longer side."""
 
-OBJECT_COLORS = ("#00e5ff", "#ffea00", "#76ff03", "#ff9100", "#f5f5f5", "#d500f9")
-"""Of objects 1, 2, ...; none occurs on skin, be it pink, brown or black."""
+OBJECT_COLORS = ("#00e5ff", "#ffea00", "#ff00c8", "#00b0ff", "#76ff03", "#b388ff")
+"""Of objects 1, 2, ...; seen on pink and on dark skin, and on any lesion."""
 OUTLINE_WIDTH = 1 / 320
 """Of the image's longer side."""
 OUTLINE_MAX_PIXELS = 2_500_000
@@ -37,7 +38,7 @@ FILL_OPACITY = 0.4
 CURVE_COLORS = {"loss": "#f28e2b", "dice": "#2f9be8"}
 """Of the learning curves; readable on napari's dark and on its light ground."""
 
-OUTLINE_COLORS = {"truth": "#f5f5f5", "before": "#d500f9", "after": "#00e5ff"}
+OUTLINE_COLORS = {"truth": "#ffea00", "before": "#d500f9", "after": "#00e5ff"}
 """Of the masks compared in the gallery, from the widest line to the thinnest."""
 
 STATUS_COLORS = {

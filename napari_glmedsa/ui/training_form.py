@@ -69,6 +69,7 @@ class TrainingForm(QWidget):
         super().__init__()
         self._config = config
         self._kept: GLMedSAConfig | None = None
+        self._tooltips: dict[QWidget, str] = {}
         self.epochs = self._whole(1, 1000)
         self.patience = self._whole(_NEVER, 1000, never=True)
         self.learning_rate = self._number(0.000001, 1, decimals=6, step=0.0001)
@@ -165,7 +166,8 @@ class TrainingForm(QWidget):
         boxes = (*self.sites.values(), self.ratio, self.last_blocks, self.trains)
         for widget in boxes:
             widget.setEnabled(not keeps)
-            widget.setToolTip("As in the adapter that is continued" if keeps else "")
+            own = self._tooltips[widget]
+            widget.setToolTip("As in the adapter that is continued" if keeps else own)
         self.blockSignals(True)
         self._show_shape()
         self.blockSignals(False)
@@ -229,6 +231,9 @@ class TrainingForm(QWidget):
             label = QLabel(word)
             label.setToolTip(tooltip)
             layout.addRow(label, field)
+            for box in self.sites.values() if field is sites else (field,):
+                self._tooltips[box] = tooltip
+                box.setToolTip(tooltip)
 
     def _whole(self, low: int, high: int, *, never: bool = False) -> QSpinBox:
         box = QSpinBox()

@@ -10,12 +10,15 @@ from magicgui.widgets import ComboBox, PushButton
 from qtpy.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_glmedsa.ui import forms
+from napari_glmedsa.ui.actions import WORKLIST
+from napari_glmedsa.ui.keymap import keys_of
 from napari_glmedsa.ui.worklist_thumbnails import Thumbnails
 from napari_glmedsa.ui.worklist_view import WorklistView
 from napari_glmedsa.worklist import Entry, Order, Shown
 
-NEXT, PREVIOUS, FLAG, SKIP = "PageDown", "PageUp", "Shift-F", "Shift-S"
-KEYS = (NEXT, PREVIOUS, FLAG, SKIP)
+KEYS = NEXT, PREVIOUS, FLAG, SKIP = tuple(
+    keys_of(name, WORKLIST) for name in ("next", "previous", "flag", "skip")
+)
 """In the viewer and in the list."""
 
 MIN_WIDTH = 280
@@ -82,6 +85,9 @@ class WorklistForm(QWidget):
             text=_RANK,
             tooltip="Ask the active model about every photograph, in the background",
         )
+        self.export_button = PushButton(
+            text="Export…", tooltip="Write the accepted masks for other programs"
+        )
         self.progress = forms.progress_bar()
         self.words = forms.paragraph(lines=3)
         self._lay_out()
@@ -117,6 +123,10 @@ class WorklistForm(QWidget):
         self.flag_button.text = _or_back("Flag", current, Shown.FLAGGED)
         self.skip_button.text = _or_back("Skip", current, Shown.SKIPPED)
 
+    def set_open(self, is_open: bool) -> None:
+        """Say whether there is a worklist."""
+        self.rank_button.enabled = self.export_button.enabled = is_open
+
     def show_ranking(self, share: float | None) -> None:
         """Show how far ranking is, 0 to 1; None if it is not under way."""
         self.rank_button.text = _RANK if share is None else _CANCEL
@@ -137,9 +147,9 @@ class WorklistForm(QWidget):
         for left, right in (
             (self.previous_button, self.next_button),
             (self.flag_button, self.skip_button),
+            (self.rank_button, self.export_button),
         ):
             layout.addWidget(forms.button_row(left, right).native)
-        layout.addWidget(self.rank_button.native)
         layout.addWidget(self.progress.native)
         layout.addWidget(self.words.native)
         self.setMinimumWidth(MIN_WIDTH)

@@ -173,6 +173,7 @@ class WorklistView(QListView):
         self.setUniformItemSizes(True)  # or each of ten thousand rows would be asked
         self.setEditTriggers(QListView.EditTrigger.NoEditTriggers)
         self.setAccessibleName("Photographs")
+        self.setToolTip("Click a photograph to open it")
         thumbnails.ready.connect(self._on_thumbnail)
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
@@ -210,4 +211,4 @@ def _key_name(event: QKeyEvent | None) -> str:
     }
     name = names.get(Qt.Key(event.key()), "")
     shifted = event.modifiers() == Qt.KeyboardModifier.ShiftModifier
-    return f"Shift-{name}" if shifted and name else name
+    return f"Shift+{name}" if shifted and name else name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,12 +15,15 @@ from qtpy.QtCore import QModelIndex
 from napari_glmedsa.errors import GLMedSAError
 from napari_glmedsa.recent import RecentProjects
 from napari_glmedsa.registry import ModelRegistry, default_root
+from napari_glmedsa.ui.actions import WORKLIST
 from napari_glmedsa.ui.canvas_guard import guard_canvas
+from napari_glmedsa.ui.export_window import ExportWindow
 from napari_glmedsa.ui.folder_watch import FolderWatch
+from napari_glmedsa.ui.keymap import KeyMap, press
 from napari_glmedsa.ui.main_thread import MainThread
 from napari_glmedsa.ui.worklist_desk import WorklistDesk
 from napari_glmedsa.ui.worklist_folder import FolderChoice
-from napari_glmedsa.ui.worklist_form import FLAG, NEXT, PREVIOUS, SKIP, WorklistForm
+from napari_glmedsa.ui.worklist_form import WorklistForm
 from napari_glmedsa.ui.worklist_layers import PhotographLayers
 from napari_glmedsa.ui.worklist_position import Position
 from napari_glmedsa.ui.worklist_ranking import Ranking
@@ -63,7 +65,6 @@ class WorklistWidget(Container[Widget]):
         self._worklist: Worklist | None = None
         self._position = Position()
         self._problem = ""
-        self._actions: dict[str, Callable[..., object]] = {}
         self._recent = RecentProjects(self._registry.root)
         self._last = LastWorklist(self._registry.root)
 
@@ -78,6 +79,8 @@ class WorklistWidget(Container[Widget]):
         self._folders = FolderChoice(form, self._recent)
         self._watch = FolderWatch(self.native)
         self._ranking = Ranking(self.native)
+        self.exporting = ExportWindow()
+        self._keys = KeyMap(viewer, WORKLIST, partial(press, form))
         self._connect()
         if (mark := self._last.read()) is not None:
             with form.shown.changed.blocked(), form.order.changed.blocked():
@@ -133,8 +136,8 @@ class WorklistWidget(Container[Widget]):
         # At once, so that the same key pressed again takes it back.
         now = Status.NEW if taken_back else status
         self._position.current = replace(entry, status=now)
-        wanted: Any = None if taken_back else str(status)
-        self._desk.mark(worklist, entry, wanted, self._recent.annotator())
+        mark: Any = None if taken_back else str(status)
+        self._desk.mark(worklist, entry, mark, self._recent.annotator())
         self._refresh()
         if status is Status.SKIPPED and not taken_back:
             self.go(1)
@@ -143,9 +146,9 @@ class WorklistWidget(Container[Widget]):
         """End the workers and the ranking; a second call does nothing."""
         if not self._closed:
             self._closed = True
-            for key in self._actions:
-                self._viewer.bind_key(key, None)
+            self._keys.close()
             self._ranking.close()
+            self.exporting.close_down()
             self._desk.close()
             self._thumbnails.close()
 
@@ -156,17 +159,13 @@ class WorklistWidget(Container[Widget]):
         form.order.changed.connect(self._on_view_changed)
         form.list.clicked.connect(self._on_clicked)
         form.list.activated.connect(self._on_clicked)
-        form.list.pressed_key.connect(lambda key: self._actions[key]())
+        form.list.pressed_key.connect(self._keys.do)
         form.rank_button.changed.connect(self._on_rank_pressed)
-        for key, (button, action) in {
-            NEXT: (form.next_button, lambda *_: self.go(1)),
-            PREVIOUS: (form.previous_button, lambda *_: self.go(-1)),
-            FLAG: (form.flag_button, lambda *_: self.mark(Status.FLAGGED)),
-            SKIP: (form.skip_button, lambda *_: self.mark(Status.SKIPPED)),
-        }.items():
-            self._actions[key] = action
-            button.changed.connect(action)
-            self._viewer.bind_key(key, action, overwrite=True)
+        form.export_button.changed.connect(self._on_export_pressed)
+        form.next_button.changed.connect(lambda _: self.go(1))
+        form.previous_button.changed.connect(lambda _: self.go(-1))
+        form.flag_button.changed.connect(lambda _: self.mark(Status.FLAGGED))
+        form.skip_button.changed.connect(lambda _: self.mark(Status.SKIPPED))
         self._desk.opened.connect(self._on_opened)
         self._desk.listed.connect(self._on_listed)
         self._desk.fetched.connect(self._on_fetched)
@@ -251,6 +250,10 @@ class WorklistWidget(Container[Widget]):
             self._ranking.start(self._worklist.folder, root=self._registry.root)
             self._refresh()
 
+    def _on_export_pressed(self) -> None:
+        if self._worklist is not None:
+            self.exporting.show(self._worklist.project.root, self.native)
+
     def _on_ranked(self, problem: str) -> None:
         self._problem = problem
         if problem:
@@ -267,7 +270,7 @@ class WorklistWidget(Container[Widget]):
             return
         position, running = self._position, self._ranking.is_running
         self.form.show_entries(position.shown(self.form.shown.value), position.current)
-        self.form.rank_button.enabled = self._worklist is not None
+        self.form.set_open(self._worklist is not None)
         known, waiting = position.ranked()
         self.form.show_ranking(known / max(1, waiting) if running else None)
         words = ASK if self._worklist is None else position.sentence(ranking=running)
@@ -275,13 +278,10 @@ class WorklistWidget(Container[Widget]):
 
     def _bookmark(self) -> None:
         if self._worklist is not None:
+            order, shown = self.form.order.value, self.form.shown.value
+            key = self._position.key or ""
             self._last.write(
-                Bookmark(
-                    self._worklist.folder,
-                    key=self._position.key or "",
-                    order=self.form.order.value,
-                    shown=self.form.shown.value,
-                )
+                Bookmark(self._worklist.folder, key=key, order=order, shown=shown)
             )
 
     # The end

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from napari_glmedsa.errors import ImageFormatError, OutputError
 from napari_glmedsa.ui import convert
 from napari_glmedsa.ui.companion import OURS
+from napari_glmedsa.ui.palette import TO_SAVE, for_files
 from napari_glmedsa.ui.saving import source_name
 
 # Napari has asked already whether a file may be replaced.
@@ -30,6 +31,7 @@ def _said_by_napari() -> Iterator[None]:
         raise OutputError(str(error)) from error
 
 
+@for_files(TO_SAVE)
 @_said_by_napari()
 def write_isic_png(path: str, data: Any, _: dict[str, Any]) -> list[str]:
     """Write all objects as one black and white mask, 0 and 255, 8-bit PNG.
@@ -53,6 +55,7 @@ def write_isic_png(path: str, data: Any, _: dict[str, Any]) -> list[str]:
     return [path]
 
 
+@for_files(TO_SAVE)
 @_said_by_napari()
 def write_label_map(path: str, data: Any, _: dict[str, Any]) -> list[str]:
     """Write a label map as TIFF, 8-bit if its labels allow it, else 16-bit.
@@ -64,6 +67,7 @@ def write_label_map(path: str, data: Any, _: dict[str, Any]) -> list[str]:
     return _write(Path(path), encode(_label_map(data), "tiff"))
 
 
+@for_files(TO_SAVE)
 @_said_by_napari()
 def write_coco(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     """Write the objects as COCO run lengths; for the rest see `write_isic_png`.
@@ -79,6 +83,7 @@ def write_coco(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     return _write(Path(path), json.dumps(document).encode())
 
 
+@for_files(TO_SAVE)
 @_said_by_napari()
 def write_dicom_seg(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     """Write the objects as DICOM SEG, about the photograph that they lie on.

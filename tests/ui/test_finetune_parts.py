@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 from fake_run import GATE, N_EPOCHS, events
+from PIL import ImageColor
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QSpinBox
 from segmenting import LONG
@@ -22,6 +23,7 @@ from napari_glmedsa.ui.result_table import ResultTable
 from napari_glmedsa.ui.run_gallery import RunGallery, draw_picture
 from napari_glmedsa.ui.run_panel import moment, state_sentence
 from napari_glmedsa.ui.run_snapshot import ProjectSnapshot
+from napari_glmedsa.ui.styles import OUTLINE_COLORS
 from napari_glmedsa.ui.training_form import TrainingForm
 
 pytestmark = pytest.mark.ui
@@ -207,7 +209,7 @@ def item(index: int) -> GalleryItem:
 def test_a_picture_has_the_three_outlines_and_is_enlarged_by_a_click(qtbot):
     picture = draw_picture(item(0))
     colours = {tuple(pixel) for pixel in picture.large.reshape(-1, 3)}
-    assert {(0xF5, 0xF5, 0xF5), (0xD5, 0x00, 0xF9), (0x00, 0xE5, 0xFF)} <= colours
+    assert {ImageColor.getrgb(one) for one in OUTLINE_COLORS.values()} <= colours
     gallery = RunGallery()
     qtbot.addWidget(gallery)
     gallery.show_pictures((picture,))
