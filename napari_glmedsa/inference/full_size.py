@@ -7,6 +7,7 @@ megapixels what remains is a seam along the outline.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -70,8 +71,8 @@ def _fill(mask: NDArray[np.bool_], box: Box, frame: Tensor) -> None:
     """Fill the box in bands, so that little is computed and memory is small."""
     logits = frame.numpy()
     n_rows = max(1, _BAND * len(logits) // len(mask))
-    rows = _Axis.between(logits.shape[0], mask.shape[0]).part(box[0])
-    columns = _Axis.between(logits.shape[1], mask.shape[1]).part(box[1])
+    rows = _axis(logits.shape[0], mask.shape[0]).part(box[0])
+    columns = _axis(logits.shape[1], mask.shape[1]).part(box[1])
     doubtful = []
     for first in range(rows.lower[0], rows.lower[-1] + 1, n_rows):
         start, stop = np.searchsorted(rows.lower, (first, first + n_rows))
@@ -105,25 +106,6 @@ class _Axis:
     lower_share: NDArray[np.float32]
     upper_share: NDArray[np.float32]
 
-    @classmethod
-    def between(cls, n_logits: int, n_pixels: int) -> "_Axis":
-        """Ask PyTorch, whose indices and shares have rounding errors of their own."""
-        # Each pixel's shares by the remainders of its logits, and roughly where it is.
-        probe = torch.eye(3).repeat(1, n_logits // 3 + 1)[:, :n_logits]
-        by_remainder = functional.interpolate(
-            probe[None], n_pixels, mode="linear", align_corners=False
-        )[0].numpy()
-        position = (np.arange(n_pixels) + 0.5) * (n_logits / n_pixels) - 0.5
-        middle = np.clip(np.rint(position), 0, n_logits - 1).astype(np.intp)
-        pixels = np.arange(n_pixels)
-        below = by_remainder[(middle - 1) % 3, pixels]
-        above = by_remainder[(middle + 1) % 3, pixels]
-        lower = np.where((below > 0) & (middle > 0), middle - 1, middle)
-        upper = np.minimum(lower + 1, n_logits - 1)
-        upper_share = np.where(lower < middle, by_remainder[middle % 3, pixels], above)
-        lower_share = np.where(lower < middle, below, by_remainder[middle % 3, pixels])
-        return cls(lower, upper, lower_share, upper_share)
-
     def part(self, which: Any) -> "_Axis":
         """Return some of the pixels, given as slice or indices."""
         return _Axis(
@@ -138,6 +120,26 @@ class _Axis:
         return _Axis(
             self.lower + by, self.upper + by, self.lower_share, self.upper_share
         )
+
+
+@lru_cache(maxsize=8)  # click after click they are the same, for both sides of an image
+def _axis(n_logits: int, n_pixels: int) -> _Axis:
+    """Ask PyTorch, whose indices and shares have rounding errors of their own."""
+    # Each pixel's shares by the remainders of its logits, and roughly where it is.
+    probe = torch.eye(3).repeat(1, n_logits // 3 + 1)[:, :n_logits]
+    by_remainder = functional.interpolate(
+        probe[None], n_pixels, mode="linear", align_corners=False
+    )[0].numpy()
+    position = (np.arange(n_pixels) + 0.5) * (n_logits / n_pixels) - 0.5
+    middle = np.clip(np.rint(position), 0, n_logits - 1).astype(np.intp)
+    pixels = np.arange(n_pixels)
+    below = by_remainder[(middle - 1) % 3, pixels]
+    above = by_remainder[(middle + 1) % 3, pixels]
+    lower = np.where((below > 0) & (middle > 0), middle - 1, middle)
+    upper = np.minimum(lower + 1, n_logits - 1)
+    upper_share = np.where(lower < middle, by_remainder[middle % 3, pixels], above)
+    lower_share = np.where(lower < middle, below, by_remainder[middle % 3, pixels])
+    return _Axis(lower, upper, lower_share, upper_share)
 
 
 def _both(of_logits: Any, axis: _Axis) -> NDArray[np.bool_]:
@@ -165,7 +167,7 @@ def _as_torch_rounds(
     columns it mixes nothing, so both can be done apart: the first for a few rows,
     the second for a few columns, of an image as large as it takes to be rounded so.
     """
-    axis = _Axis.between(frame.shape[0], size[0])
+    axis = _axis(frame.shape[0], size[0])
     rows = np.unique(np.concatenate([axis.lower[y], axis.upper[y]]))
     columns, place = np.unique(x, return_inverse=True)
     mixed = functional.pad(frame[rows], (0, 0, 0, max(0, _WIDE - size[1])))
@@ -178,10 +180,10 @@ def _as_torch_rounds(
 
 def _box(frame: Tensor, size: tuple[int, int]) -> Box:
     """Return where logits enlarged to `size` can be positive."""
-    positive = frame > 0
+    positive = frame.numpy() > 0
     slices = []
     for axis in (0, 1):
-        found = torch.nonzero(positive.any(dim=1 - axis)).flatten()
+        found = np.flatnonzero(positive.any(axis=1 - axis))
         if len(found) == 0:
             return slice(0, 0), slice(0, 0)
         step = size[axis] / frame.shape[axis]
