@@ -29,6 +29,12 @@ class Provenance:
         Who accepted the object.
     created
         When, as UTC in ISO 8601; empty means now.
+
+    Raises
+    ------
+    ValueError
+        If a number is not finite, a click has no label of its own, or the box no area:
+        nobody could read that again.
     """
 
     origin: Literal["clicks", "import"] = "clicks"
@@ -40,6 +46,16 @@ class Provenance:
     annotator: str = ""
     created: str = ""
 
+    def __post_init__(self) -> None:
+        numbers = [*chain.from_iterable(self.point_coords), *(self.box or ())]
+        if not all(map(isfinite, numbers)):
+            raise ValueError("a click or the box is nowhere")
+        labels = self.point_labels
+        if len(labels) != len(self.point_coords) or not {*labels} <= {0, 1}:
+            raise ValueError("a click says nothing")
+        if self.box and not (self.box[0] < self.box[2] and self.box[1] < self.box[3]):
+            raise ValueError("the box has no area")
+
     def to_json(self) -> dict[str, Any]:
         """Return the provenance as plain JSON types."""
         return asdict(self)
@@ -48,18 +64,15 @@ class Provenance:
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         """Read what `to_json` wrote; what it does not know, it passes over.
 
-        Raises ValueError, TypeError or so if clicks or box make no sense.
+        Raises ValueError, TypeError or so if it makes no sense.
         """
-        box, labels = document.get("box"), document.get("point_labels", ())
-        coords = [(float(x), float(y)) for x, y in document.get("point_coords", ())]
-        if not all(map(isfinite, chain.from_iterable(coords))):
-            raise ValueError("a click is nowhere")
-        if len(labels) != len(coords) or not {*labels} <= {0, 1}:
-            raise ValueError("a click says nothing")
+        box = document.get("box")
         return cls(
             origin="import" if document.get("origin") == "import" else "clicks",
-            point_coords=tuple(coords),
-            point_labels=tuple(map(int, labels)),
+            point_coords=tuple(
+                (float(x), float(y)) for x, y in document.get("point_coords", ())
+            ),
+            point_labels=tuple(map(int, document.get("point_labels", ()))),
             box=None if box is None else _four(box),
             model=str(document.get("model", "")),
             hand_edited=bool(document.get("hand_edited", False)),
@@ -70,6 +83,4 @@ class Provenance:
 
 def _four(numbers: Sequence[float]) -> tuple[float, float, float, float]:
     left, top, right, bottom = map(float, numbers)
-    if not (isfinite(right - left + bottom - top) and left < right and top < bottom):
-        raise ValueError("a box has no area")
     return left, top, right, bottom

@@ -12,6 +12,7 @@ from napari_glmedsa.errors import (
     ImageFormatError,
     MeasurementError,
     MissingPackageError,
+    ProjectError,
 )
 
 
@@ -31,17 +32,15 @@ def keep_scale(project: Path, image_id: str, file: Path | None) -> None:
     ------
     OutputError
         If the project cannot be written to.
-    ProjectError
-        If the scale that is known is damaged.
     """
     if file is None or not is_dicom(file):
         return
-    if read_calibration(project, image_id) is not None:
-        return
     try:
+        if read_calibration(project, image_id) is not None:
+            return
         spacing = pixel_spacing(file)
         scale = Calibration.from_spacing(spacing, "dicom") if spacing else None
-    except (ImageFormatError, MissingPackageError, MeasurementError):
-        return  # oblong pixels, say, or no length on skin
+    except (ImageFormatError, MissingPackageError, MeasurementError, ProjectError):
+        return  # oblong pixels, say; a scale that is damaged is told by the check
     if scale is not None:
         keep_calibration(project, image_id, scale)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_glmedsa.project import AnnotationProject, Provenance
+from napari_glmedsa.project.scale import keep_scale
 from napari_glmedsa.ui.accepted import AcceptedObject
 from napari_glmedsa.ui.photograph import Bookmarks, Photograph, Place
 
@@ -124,6 +125,7 @@ class ProjectDesk:
         """
         project = self._project()
         image = project.add_image(photograph.rgb(), source=photograph.source)
+        keep_scale(project.root, image, photograph.file)
         numbers, provenances = photograph.accepted.numbered()
         # Another program may be saving objects of the same photograph.
         with project.changing():

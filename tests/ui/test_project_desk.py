@@ -91,7 +91,9 @@ def test_a_saved_photograph_is_in_the_project_with_masks_and_provenance(
     desk, project, screen, photo
 ):
     screen.accept(square(2, 3), model="a", created="2026-01-01T00:00:00+00:00")
-    screen.accept(square(30, 40), model="b", point_coords=((44.0, 33.5),))
+    screen.accept(
+        square(30, 40), model="b", point_coords=((44.0, 33.5),), point_labels=(1,)
+    )
     entry = desk.save(screen.photograph())
     assert (entry.name, entry.n_annotated, entry.missing) == ("project", 1, ())
     image = only_image(project)

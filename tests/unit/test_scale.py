@@ -3,7 +3,12 @@
 import pytest
 from dicoms import write_dicom
 
-from napari_glmedsa.calibration import Calibration, keep_calibration, read_calibration
+from napari_glmedsa.calibration import (
+    Calibration,
+    calibration_file,
+    keep_calibration,
+    read_calibration,
+)
 from napari_glmedsa.project import AnnotationProject
 from napari_glmedsa.project.scale import keep_scale
 
@@ -30,6 +35,16 @@ def test_a_scale_that_is_known_stays(project, image_id, image, tmp_path):
     file = write_dicom(tmp_path / "a.dcm", image, PixelSpacing=[0.04, 0.04])
     keep_scale(project.root, image_id, file)
     assert read_calibration(project.root, image_id).mm_per_pixel == 0.1
+
+
+def test_a_scale_that_is_damaged_is_left_to_the_check(
+    project, image_id, image, tmp_path
+):
+    calibration_file(project.root, image_id).write_text("{")
+    file = write_dicom(tmp_path / "a.dcm", image, PixelSpacing=[0.04, 0.04])
+    keep_scale(project.root, image_id, file)
+    assert calibration_file(project.root, image_id).read_text() == "{"
+    assert any("calibration.json is damaged" in words for words in project.check())
 
 
 @pytest.mark.parametrize("spacing", [None, [0.04, 0.09], [0, 0], [1000, 1000]])
