@@ -525,6 +525,36 @@ def test_processes_share_the_images_and_none_is_done_twice(
     assert sorted(name for part in done for name in part) == names
 
 
+def test_two_processes_that_accelerate_starts_do_every_image_once(predict, tmp_path):
+    """Real ones: what they are told comes from the launcher."""
+    names = [f"s{index}.png" for index in range(5)]
+    for name in names:
+        os.link(tmp_path / "a.png", tmp_path / name)
+    command = [
+        *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"),
+        *("--num_processes", "2", "--num_machines", "1", "--main_process_port", "0"),
+        *("--mixed_precision", "no", "--dynamo_backend", "no"),
+        *("-m", "napari_glmedsa", "predict", *names, "--output", "out", "--json"),
+        *("--model", "sam_tiny+tiny_adapter", "--device", "cpu"),
+    ]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "ACCELERATE_USE_CPU": "true"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert sorted(line["image"] for line in told) == names
+    masks = {read_mask(tmp_path / line["mask"]).tobytes() for line in told}
+    assert len(masks) == 1
+    assert done.stderr.count("No --point given") == 1
+    assert "2/2" in done.stderr  # the second process had two images,
+    assert "3/3" in done.stderr  # and the first had three
+
+
 def test_a_process_without_an_image_of_its_own_does_nothing(predict, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
     monkeypatch.setenv("RANK", "2")
