@@ -1,9 +1,12 @@
 """One undo and redo over clicks, boxes, strokes, choices, and what was accepted."""
 
+import random
+
 import numpy as np
 import pytest
 from napari.layers import Image, Labels, Points, Shapes
 from napari.utils.key_bindings import coerce_keybinding
+from qtpy.QtWidgets import QApplication
 from segmenting import CLICK, answered, click, drawn, layer
 
 from napari_glmedsa.session import SessionState
@@ -44,9 +47,12 @@ def press(dock, keys) -> None:
 
 
 def settle(dock, wait) -> None:
-    wait(lambda: dock.widget.session.state is SessionState.READY)
-    wait(lambda: not dock.widget._bench.is_waiting)
-    wait(lambda: not dock.widget._jobs._pending)
+    jobs = dock.widget._jobs
+    for _ in range(3):  # what is done to a layer, or by a job, comes one event later
+        wait(lambda: dock.widget.session.state is SessionState.READY)
+        wait(lambda: not dock.widget._bench.is_waiting)
+        wait(lambda: not jobs._pending and jobs._running is None)
+        QApplication.processEvents()
 
 
 def paint(dock, at, label=None) -> None:
@@ -212,6 +218,57 @@ def test_more_than_a_hundred_deeds_are_taken_back(ready, wait):
     for _ in range(120):
         ready.widget.act("undo")
     assert not ready.mask.data.any()
+
+
+def random_deed(dock, rng) -> None:
+    """Do one of all the things that can be done, somewhere."""
+    at, to = ([rng.uniform(3, 92), rng.uniform(3, 124)] for _ in range(2))
+    act, strokes = dock.widget.act, ("lesion box", "rectangle", "path", "polygon")
+    kind = rng.choice(["click"] * 4 + ["paint"] * 4 + ["stroke"] * 2 + ["act"] * 7)
+    if kind == "click":
+        click(dock, at, rng.choice(["lesion", "background"]))
+    elif kind == "paint":
+        paint(dock, tuple(map(int, at)), rng.choice([None, None, 0]))
+    elif kind == "stroke":
+        name = rng.choice(["box", "scribble", "lasso"])
+        act(f"use_{name}")
+        shape = strokes[1 + ["box", "scribble", "lasso"].index(name)]
+        corners = [at, [at[0], to[1]], to, [to[0], at[1]]]
+        layer(dock, strokes[0]).add(np.array(corners), shape_type=shape)
+    else:
+        names = (
+            "accept",
+            "accept",
+            "undo",
+            "undo",
+            "redo",
+            "delete",
+            "reopen",
+            "clear",
+        )
+        tidy = ("fill_holes", "largest_piece", "smooth_outline")
+        act(rng.choice([*names, *tidy, "choose_1", "choose_2", "choose_3"]))
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_n_times_undo_and_n_times_redo_give_the_same_bytes(ready, wait, seed):
+    rng, states = random.Random(seed), {0: state(ready)}
+    while history(ready).position < 100:
+        random_deed(ready, rng)
+        settle(ready, wait)
+        states[history(ready).position] = state(ready)
+    last = history(ready).position
+    for position in reversed(range(last)):
+        ready.widget.act("undo")
+        settle(ready, wait)
+        assert history(ready).position == position
+        assert state(ready) == states.get(position, state(ready)), position
+    for position in range(1, last + 1):
+        ready.widget.act("redo")
+        settle(ready, wait)
+        assert state(ready) == states.get(position, state(ready)), position
+    assert len(states) > 90  # hardly a deed was two steps
+    assert len(history(ready)) == last
 
 
 # ------------------------------------------------------------- proposals
