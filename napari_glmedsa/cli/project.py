@@ -170,11 +170,26 @@ def show_images(
 
 
 @project.command()
-def check(folder: ProjectArgument) -> None:
+def check(
+    folder: ProjectArgument,
+    *,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair",
+            help="First mend what can be; the files before are kept in PROJECT/aside.",
+        ),
+    ] = False,
+) -> None:
     """Read every image and mask, and say in one sentence what is wrong with each."""
     from napari_glmedsa.project.listing import list_images, list_sentence
 
     opened = _open(folder)
+    if repair:
+        from napari_glmedsa.project.repairs import repair as mend
+
+        for sentence in mend(opened.root):
+            typer.echo(f"Mended: {sentence}")
     problems = opened.check()
     for sentence in problems:
         typer.echo(sentence)

@@ -161,7 +161,11 @@ class PhotographFiles:
         if not self._holds_pixels():
             write_image(self.pixels, image)
         if joined != known:
-            write_json(self.record, joined.to_json())
+            self.write_record(joined)
+
+    def write_record(self, record: ImageRecord) -> None:
+        """Write what is known of the pixels in place of what was."""
+        write_json(self.record, record.to_json())
 
     def holds(self, record: ImageRecord) -> bool:
         """Say whether `write` would change nothing."""
