@@ -1,8 +1,10 @@
 """A folder of photographs or a project as a worklist: status, order, bad input."""
 
+import itertools
 import os
 import shutil
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -249,6 +251,38 @@ def test_what_is_no_photograph_is_left_out_and_counted(opened, folder):
 def test_the_images_of_a_project_inside_the_folder_are_not_listed_twice(opened):
     accept(opened, by_name(opened)[0])
     assert len(opened.entries()) == 3
+
+
+def test_a_clock_that_goes_backwards_loses_no_mask_and_no_mark(
+    opened, folder, monkeypatch
+):
+    """Each time it is asked, it is a year before."""
+    asked = itertools.count()
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(2026 - next(asked), 1, 1, tzinfo=tz)
+
+    for module in ("project.annotations", "project.folder", "worklist.records"):
+        monkeypatch.setattr(f"napari_glmedsa.{module}.datetime", Clock)
+    entry = opened.entries()[0]
+    pixels = opened.read(entry)
+    for side in (5, 9, 7):
+        mask = np.zeros(pixels.shape[:2], dtype=bool)
+        mask[:side, :side] = True
+        image = opened.project.add_image(pixels, source=entry.name)
+        opened.project.save_annotation(image, mask, [Provenance()])
+        assert opened.project.mask(image).sum() == side**2
+        os.utime(opened.project.root / "masks" / f"{image}.png", (side, side))
+        assert opened.project.mask(image).sum() == side**2
+    os.utime(entry.path, (-1e8, -1e8))  # a photograph of 1966
+    for status in ("skipped", "flagged", None, "flagged"):
+        opened.mark(opened.identify(entry, pixels), status)
+    (first, *_) = ordered(opened.entries(), Order.DATE)
+    assert (first.name, first.status) == (entry.name, Status.FLAGGED)
+    assert next(asked) > 5
+    assert opened.project.check() == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
