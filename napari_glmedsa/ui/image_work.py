@@ -236,7 +236,8 @@ class ImageWork:
             self.holder = holder
             if was_ours:
                 episode.write_into(None)
-                show_warning(f"This photograph was taken over. {self.words}")
+                who = holder.owner or "Somebody"
+                show_warning(f"{who} has taken this photograph over.")
             self.changed.emit()
         elif not was_ours and episode.is_new:
             self._again(False)  # they have left it, and there is nothing to lose here

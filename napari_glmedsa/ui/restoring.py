@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 from napari.utils.notifications import show_info, show_warning
 
 from napari_glmedsa.history import Document
+from napari_glmedsa.inference.prompts import Prompts
+from napari_glmedsa.ui import steps
+from napari_glmedsa.ui.episode import Episode
 from napari_glmedsa.ui.layers import LayerTrio
 from napari_glmedsa.ui.photograph import Bookmarks
 from napari_glmedsa.ui.work_desk import Found
@@ -12,7 +16,10 @@ from napari_glmedsa.ui.workbench import Workbench
 
 
 def restore(bench: Workbench, trio: LayerTrio, found: Found) -> None:
-    """Show what was found, unless there is newer work on the screen already.
+    """Show what was found; what the user has pointed at meanwhile is added to it.
+
+    If there is more on the screen already, that counts, and what was found stays as a
+    file that is put aside.
 
     Parameters
     ----------
@@ -26,13 +33,14 @@ def restore(bench: Workbench, trio: LayerTrio, found: Found) -> None:
     episode, restored = bench.episode, found.restored
     if episode is None:
         return
-    if restored is None or not (episode.is_new or _is_kept(trio, found)):
+    if restored is None or not (_is_pointed_at(episode) or _is_kept(trio, found)):
         if restored is not None:
             show_warning(
                 "Work on this photograph from before was put aside: there is newer."
             )
         episode.write_into(found.anew)
         return
+    pointed_at = trio.prompts()
     document = Document(
         restored.label_map,
         restored.sheet,
@@ -43,15 +51,35 @@ def restore(bench: Workbench, trio: LayerTrio, found: Found) -> None:
     document.save()  # if it comes from elsewhere
     _note(Bookmarks.of(trio), found)
     _tell(found)
+    if not pointed_at.is_empty:
+        trio.show_prompts(_both(restored.sheet.prompts, pointed_at))
+        episode.note(steps.CLICK)
+        bench.look()
 
 
 def is_untouched(document: Document) -> bool:
     """Say whether there is nothing that is worth being restored."""
-    steps = document.history.steps
+    known = document.history.steps
     return (
         not document.label_map.any()
         and document.sheet.prompts.is_empty
-        and not any(step.before.objects or step.after.objects for step in steps)
+        and not any(step.before.objects or step.after.objects for step in known)
+    )
+
+
+def _is_pointed_at(episode: Episode) -> bool:
+    """Say whether nothing was done but clicks and strokes, which can be repeated."""
+    done = {step.name for step in episode.history.steps}
+    return done <= steps.POINTING and not episode.document.sheet.objects
+
+
+def _both(before: Prompts, later: Prompts) -> Prompts:
+    """Return two sets of prompts as one; a later box and mask hold."""
+    return Prompts(
+        np.vstack([before.point_coords, later.point_coords]),
+        np.concatenate([before.point_labels, later.point_labels]),
+        box=before.box if later.box is None else later.box,
+        mask_input=before.mask_input if later.mask_input is None else later.mask_input,
     )
 
 
@@ -94,5 +122,6 @@ def _tell(found: Found) -> None:
             " you worked on it: compare before you accept."
         )
     n_steps = restored.history.position
-    steps = "1 step" if n_steps == 1 else f"{n_steps} steps"
-    show_info(f"You go on where you left off: {steps} can be undone.")
+    are = "is" if n_steps == 1 else "are"
+    number = "1 step" if n_steps == 1 else f"{n_steps} steps"
+    show_info(f"{number} from before {are} back.")

@@ -16,6 +16,9 @@ BY_HAND = ("brush", "eraser", "fill", "polygon", EDIT)
 CLEAN_UPS = ("fill holes", "largest piece", "smooth outline")
 _BY_MODEL = (PREDICTION, CANDIDATE, CLICK, MOVE, REMOVE, BOX, SCRIBBLE, LASSO)
 
+POINTING = {CLICK, MOVE, REMOVE, BOX, SCRIBBLE, LASSO, PREDICTION}
+"""Steps that are nothing but prompts, and their answers."""
+
 OF_MODE = {"paint": "brush", "erase": "eraser", "fill": "fill", "polygon": "polygon"}
 """What a stroke is called that is made in one of napari's modes."""
 

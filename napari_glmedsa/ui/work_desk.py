@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_glmedsa.errors import GLMedSAError
 from napari_glmedsa.project import AnnotationProject
@@ -76,7 +76,8 @@ def begin(
     Parameters
     ----------
     folder : Path or None
-        The project's; without one, the work is on the shelf.
+        The project's; without one, or if it must not be written to, the work is on the
+        shelf.
     photograph : Photograph
         The image.
     shelf : Shelf
@@ -104,9 +105,15 @@ def begin(
         reader=photograph.reader if file else "",
         project=folder,
     )
+    problem = _try(lambda: shelf.remember(last, pixels if file is None else None))
     work = shelf.work_on(last)
     claim = work.claim(last.image, annotator=annotator)
-    holder, problem = _take(last, pixels, shelf, claim, force=force)
+    if (refused := _try(lambda: claim.take(force=force))) and folder is not None:
+        problem = refused
+        last, work = replace(last, project=None), shelf
+        claim = work.claim(last.image, annotator=annotator)
+        refused = _try(lambda: claim.take(force=force))
+    problem, holder = problem or refused, claim.holder()
     journal, anew = work.journal(last.image), work.journal(last.image)
     annotation = work.annotation_sha256(last.image)
     anew.note_annotation(annotation)
@@ -150,20 +157,13 @@ def is_finished(last: LastPhotograph, journal: Journal, shelf: Shelf) -> bool:
     return project.is_annotated(last.image) and _is_saved(project, last.image, restored)
 
 
-def _take(
-    last: LastPhotograph,
-    pixels: NDArray[np.uint8],
-    shelf: Shelf,
-    claim: Claim,
-    *,
-    force: bool,
-) -> tuple[Holder | None, str]:
-    """Remember the image and claim it; return who else has it, and what went wrong."""
+def _try(do: Callable[[], object]) -> str:
+    """Do something that may fail without harm; return why it did, or nothing."""
     try:
-        shelf.remember(last, pixels if last.file is None else None)
-        return claim.take(force=force), ""
+        do()
     except GLMedSAError as error:
-        return None, str(error)
+        return str(error)
+    return ""
 
 
 def _on_shelf(shelf: Shelf, last: LastPhotograph) -> Journal | None:

@@ -1,6 +1,7 @@
 """What is done to an image is written down as it happens, and comes back."""
 
 import os
+import threading
 import time
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from napari_glmedsa.project import AnnotationProject
 from napari_glmedsa.project.photographs import image_id
 from napari_glmedsa.project.shelf import Shelf
 from napari_glmedsa.session import SessionState
-from napari_glmedsa.ui import convert
+from napari_glmedsa.ui import convert, work_desk
 from napari_glmedsa.ui.segment_widget import SegmentWidget
 
 pytestmark = pytest.mark.ui
@@ -86,10 +87,14 @@ def restart(make_napari_viewer_proxy, registry, wait):
 def again(restart, photo, project, wait):
     """Open the photograph in another viewer, as after a crash of the first."""
 
-    def again(dock, project=project):
+    def again(dock, project=project, *, wait_for_work=True):
         restart(dock)
         dock.viewer.add_image(photo, name="photo")
-        return at_work(dock, project, wait)
+        if wait_for_work:
+            return at_work(dock, project, wait)
+        wait(lambda: dock.widget.session.state is SessionState.READY)
+        dock.clicks, dock.mask = layer(dock, "lesion"), layer(dock, "lesion mask")
+        return dock
 
     return again
 
@@ -131,6 +136,34 @@ def test_after_a_crash_all_is_as_it_was(work, again, wait):
     for _ in range(5):
         work.widget.act("undo")
     assert not work.mask.data.any()
+
+
+def test_clicks_made_before_the_work_is_back_are_added_to_it(
+    work, again, project, wait, monkeypatch
+):
+    click(work, CLICK, wait=wait)
+    settle(work, wait)
+    work.widget.act("accept")
+    click(work, (20.0, 100.0))
+    settle(work, wait)
+    steps = work.widget._bench.episode.history.position
+    come_back = threading.Event()
+    begin = work_desk.begin
+
+    def begin_late(*arguments, **options):
+        come_back.wait(30)
+        return begin(*arguments, **options)
+
+    monkeypatch.setattr(work_desk, "begin", begin_late)
+    restarted = again(work, project, wait_for_work=False)
+    click(restarted, (5.0, 5.0), wait=wait)
+    come_back.set()
+    at_work(restarted, project, wait)
+    assert [tuple(at) for at in restarted.clicks.data] == [(20, 100), (5, 5)]
+    assert restarted.widget._bench.episode.history.position == steps + 1
+    assert 1 in restarted.widget._trio.mask.objects
+    restarted.widget.act("undo")
+    assert [tuple(at) for at in restarted.clicks.data] == [(20, 100)]
 
 
 def test_after_a_crash_the_proposals_are_there_to_be_chosen_from(work, again, wait):
@@ -386,6 +419,19 @@ def test_what_was_done_while_a_project_was_away_goes_into_it_later(
     assert state(work)[-1] == before[-1]
     idle(work, wait)
     assert project.is_annotated(image)
+
+
+def test_the_work_on_a_project_that_cannot_be_written_to_is_kept_elsewhere(
+    ready, project, image, registry, wait, messages
+):
+    (project.root / "work").write_text("a file")  # not even root can write into it
+    ready.widget.form.project.opened.emit(project.root)
+    wait(lambda: any("cannot be written to" in message for message in messages()))
+    click(ready, CLICK, wait=wait)
+    settle(ready, wait)
+    shelf = Shelf(registry.root / "unfinished")
+    wait(lambda: shelf.images_in_work() == [image])
+    assert np.array_equal(shelf.journal(image).read().label_map, ready.mask.data)
 
 
 # ------------------------------------------------------------- back to the photograph
