@@ -178,11 +178,11 @@ class Journal:
             if self._is_open:
                 self._append(self._writer.saved(sha256))
 
-    def sync(self) -> None:
-        """Wait until the disk has all of it; raises OutputError."""
+    def put_aside(self) -> None:
+        """Keep the journal under another name; raises OutputError if that fails."""
         try:
-            with self.path.open("ab") as file:
-                os.fsync(file.fileno())
+            if self.exists:
+                self.path.rename(self._aside())
         except OSError as error:
             raise self._unwritable(error) from error
 

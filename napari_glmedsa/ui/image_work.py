@@ -200,7 +200,9 @@ class ImageWork:
         if found.holder is not None:
             episode.write_into(None)
         elif known is None or not known.is_open or known.path != found.journal.path:
-            restore(self._bench, trio, found)
+            is_taken = restore(self._bench, trio, found)
+            if found.former is not None and not is_taken:
+                self._finally(found.former.put_aside)
         self._journal = journal = _journal_of(trio)
         if journal is not None and journal.is_open:
             for former in (known, found.former):

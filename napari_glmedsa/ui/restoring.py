@@ -15,7 +15,7 @@ from napari_glmedsa.ui.work_desk import Found
 from napari_glmedsa.ui.workbench import Workbench
 
 
-def restore(bench: Workbench, trio: LayerTrio, found: Found) -> None:
+def restore(bench: Workbench, trio: LayerTrio, found: Found) -> bool:
     """Show what was found; what the user has pointed at meanwhile is added to it.
 
     If there is more on the screen already, that counts, and what was found stays as a
@@ -29,17 +29,22 @@ def restore(bench: Workbench, trio: LayerTrio, found: Found) -> None:
         Its layers.
     found : Found
         Ours alone; from now on, steps go into its journal.
+
+    Returns
+    -------
+    bool
+        Whether what was found, if anything was, is on the screen now.
     """
     episode, restored = bench.episode, found.restored
     if episode is None:
-        return
+        return False
     if restored is None or not (_is_pointed_at(episode) or _is_kept(trio, found)):
         if restored is not None:
             show_warning(
                 "Work on this photograph from before was put aside: there is newer."
             )
         episode.write_into(found.anew)
-        return
+        return restored is None
     pointed_at = trio.prompts()
     document = Document(
         restored.label_map,
@@ -55,6 +60,7 @@ def restore(bench: Workbench, trio: LayerTrio, found: Found) -> None:
         trio.show_prompts(_both(restored.sheet.prompts, pointed_at))
         episode.note(steps.CLICK)
         bench.look()
+    return True
 
 
 def is_untouched(document: Document) -> bool:

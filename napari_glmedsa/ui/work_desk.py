@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_glmedsa.errors import GLMedSAError
+from napari_glmedsa.errors import GLMedSAError, OutputError
 from napari_glmedsa.project import AnnotationProject
 from napari_glmedsa.project.claims import Claim, Holder
 from napari_glmedsa.project.journal import Journal
@@ -125,7 +125,11 @@ def begin(
     size = photograph.accepted.label_map.shape[:2]
     try:
         if journal.exists:
-            restored = journal.resume(size)
+            try:
+                restored = journal.resume(size)
+            except OutputError as error:  # it can be gone on with all the same
+                restored = journal.read(size)
+                found = replace(found, problem=str(error))
             journal.note_annotation(annotation)
             found = replace(found, journal=journal, restored=restored)
         elif shown is None and (on_shelf := _on_shelf(shelf, last)) is not None:

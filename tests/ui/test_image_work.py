@@ -1,5 +1,6 @@
 """What is done to an image is written down as it happens, and comes back."""
 
+import errno
 import os
 import threading
 import time
@@ -12,6 +13,7 @@ from segmenting import CLICK, TinyModels, begun, click, drawn, layer
 
 from napari_glmedsa.files import read_json, write_json
 from napari_glmedsa.project import AnnotationProject
+from napari_glmedsa.project.journal import Journal
 from napari_glmedsa.project.photographs import image_id
 from napari_glmedsa.project.shelf import Shelf
 from napari_glmedsa.session import SessionState
@@ -283,6 +285,25 @@ def test_a_journal_that_cannot_be_written_is_told_once_and_work_goes_on(
     assert moved.exists()
 
 
+def test_work_comes_back_even_if_there_is_no_room_to_go_on_writing_it(
+    work, again, project, image, wait, monkeypatch
+):
+    click(work, CLICK, wait=wait)
+    click(work, (20.0, 100.0), "background")
+    settle(work, wait)
+    before = state(work)
+
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(Journal, "_write_whole", refuse)
+        work = again(work)
+        assert state(work) == before
+    work.widget._work._save()
+    assert len(project.journal(image).read().history) == before[-1][0]
+
+
 def test_the_project_of_the_worklist_is_opened_with_its_image(
     dock, photo, project, wait
 ):
@@ -432,6 +453,39 @@ def test_the_work_on_a_project_that_cannot_be_written_to_is_kept_elsewhere(
     shelf = Shelf(registry.root / "unfinished")
     wait(lambda: shelf.images_in_work() == [image])
     assert np.array_equal(shelf.journal(image).read().label_map, ready.mask.data)
+
+
+def test_work_from_the_shelf_is_put_aside_for_newer_work_and_not_removed(
+    ready, restart, photo, project, image, registry, wait, monkeypatch
+):
+    wait(lambda: begun(ready))
+    click(ready, CLICK, wait=wait)
+    settle(ready, wait)
+    shelf = Shelf(registry.root / "unfinished")
+    before = shelf.journal(image).path.read_bytes()
+    restart(ready)
+    ready.widget.form.project.opened.emit(project.root)
+    idle(ready, wait)
+    wait(lambda: ready.widget._project._desk is not None)
+    may_begin, begin = threading.Event(), work_desk.begin
+
+    def wait_first(*arguments, **options):
+        assert may_begin.wait(30)
+        return begin(*arguments, **options)
+
+    monkeypatch.setattr(work_desk, "begin", wait_first)
+    ready.viewer.add_image(photo, name="photo")
+    wait(lambda: "lesion mask" in ready.viewer.layers)
+    ready.clicks, ready.mask = layer(ready, "lesion"), layer(ready, "lesion mask")
+    ready.mask.paint((20, 100), 1)  # before it is known what was done on it
+    painted = ready.mask.data.copy()
+    may_begin.set()
+    wait(lambda: begun(ready, project))
+    settle(ready, wait)
+    assert np.array_equal(ready.mask.data, painted)
+    assert shelf.images_in_work() == []
+    (aside,) = (registry.root / "unfinished").rglob("*.aside")
+    assert aside.read_bytes() == before
 
 
 # ------------------------------------------------------------- back to the photograph
