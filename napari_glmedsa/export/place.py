@@ -1,6 +1,7 @@
 """Where an export goes: whole or absent, and never over what others put there."""
 
 import errno
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,15 +35,16 @@ def whole_folder(output: Path, *, format_name: str, overwrite: bool) -> Iterator
         If it may not, or if there is no room or permission. What was there stays.
     """
     check_folder(output, overwrite=overwrite)
-    partial = output.with_name(f".{uuid4().hex}.partial")
+    place = _real(output)  # a link stays, and what it leads to is replaced
+    partial = place.with_name(f".{uuid4().hex}.partial")
     with _saying_why(output):
-        output.parent.mkdir(parents=True, exist_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
         partial.mkdir()
         try:
             yield partial
             document = {"format": format_name, "files": sorted(_files_in(partial))}
             write_json(partial / CONTENTS, document)
-            _put(partial, output, overwrite=overwrite)
+            _put(partial, place, overwrite=overwrite)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
@@ -67,7 +69,7 @@ def whole_file(output: Path, *, overwrite: bool) -> Iterator[Path]:
 def is_inside(path: Path, folder: Path) -> bool:
     """Say whether a path is a folder, or leads to somewhere in it."""
     with _saying_why(path):
-        return path.resolve().is_relative_to(folder.resolve())
+        return _real(path).is_relative_to(_real(folder))
 
 
 def check_folder(output: Path, *, overwrite: bool) -> None:
@@ -77,6 +79,11 @@ def check_folder(output: Path, *, overwrite: bool) -> None:
             return
         if not output.is_dir():
             raise OutputError(f"{output} is a file; name a new folder.")
+        if output.samefile(Path.cwd()):
+            raise OutputError(
+                f"{output} is the folder that you are in, which an export would"
+                " replace; name a new folder in it."
+            )
         first = next(output.iterdir(), None)
         if first is None:
             return
@@ -120,6 +127,11 @@ def _put(partial: Path, output: Path, *, overwrite: bool) -> None:
         former.rename(output)
         raise
     shutil.rmtree(former, ignore_errors=True)
+
+
+def _real(path: Path) -> Path:
+    """Return where a path leads to; `Path.resolve` fails where links go in circles."""
+    return Path(os.path.realpath(path))
 
 
 def _files_in(folder: Path) -> set[str]:

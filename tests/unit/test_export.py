@@ -335,6 +335,35 @@ def test_an_empty_folder_may_be_filled(project, tmp_path):
     assert run(project, tmp_path, "isic-png").n_images == 3
 
 
+def test_the_folder_that_one_is_in_is_not_replaced(project, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for place in (Path(), tmp_path / "here"):
+        with pytest.raises(OutputError, match="the folder that you are in"):
+            export(project, Request("isic-png", place))
+    assert list(tmp_path.rglob("here/*")) == list(tmp_path.glob(".*")) == []
+
+
+def test_a_link_to_a_former_export_stays_a_link(project, tmp_path):
+    former = run(project, tmp_path, "isic-png").output
+    link = tmp_path / "link"
+    link.symlink_to(former)
+    for _ in range(2):
+        export(project, Request("tiff", link, overwrite=True))
+        assert link.is_symlink()
+        assert json.loads((former / "export.json").read_text())["format"] == "tiff"
+    assert list(tmp_path.glob(".*")) == list(former.parent.glob(".*")) == []
+
+
+@pytest.mark.parametrize("name", FORMAT_NAMES)
+def test_links_in_a_circle_are_one_sentence(project, tmp_path, name):
+    circle = tmp_path / "circle"
+    circle.symlink_to(circle)
+    with pytest.raises(OutputError, match="circle/out cannot be written"):
+        export(project, Request(name, circle / "out"))
+    assert list(tmp_path.glob(".*")) == []
+
+
 def test_files_and_folders_are_not_taken_for_each_other(project, tmp_path):
     where(tmp_path, "coco").mkdir(parents=True)
     where(tmp_path, "isic-png").write_text("a file")
