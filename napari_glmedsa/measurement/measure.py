@@ -106,6 +106,8 @@ def _objects(
     if int(label_map.max(initial=0)) > _MANY:
         labels, numbers = np.unique(label_map, return_inverse=True)
         label_map = numbers.reshape(label_map.shape)
+        if labels[0]:  # there is no skin: the first label would be taken for it
+            labels, label_map = np.insert(labels, 0, 0), label_map + 1
     for number, box in enumerate(find_objects(label_map), start=1):
         if box is not None:
             label = number if labels is None else int(labels[number])

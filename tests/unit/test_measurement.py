@@ -180,6 +180,14 @@ def test_objects_come_in_the_order_of_their_labels():
     assert [one.label for one in measure(image, labels)] == [7, 300, 70_000]
 
 
+@pytest.mark.parametrize("label", [1, 65535, 70_000, 2**40])
+def test_an_object_that_leaves_no_skin_is_measured_too(label):
+    image, mask = lesion()
+    one = measured(image, np.full(mask.shape, label))
+    assert (one.label, one.shape.area) == (label, mask.size)
+    assert one.colour.skin is None
+
+
 def test_an_empty_mask_has_no_objects():
     image, mask = lesion()
     assert list(measure(image, mask & False)) == []
