@@ -73,7 +73,7 @@ def measure(
 
     if mm_per_pixel is not None:  # finds out what makes no sense
         Calibration.from_spacing((mm_per_pixel, mm_per_pixel), "given")
-    _prepare(output, overwrite=overwrite)
+    _prepare(output, project=images if masks is None else None, overwrite=overwrite)
     sources = (
         _of_project(images, mm_per_pixel)
         if masks is None
@@ -207,8 +207,14 @@ def _rows(
     return found
 
 
-def _prepare(output: Path, *, overwrite: bool) -> None:
+def _prepare(output: Path, *, project: Path | None, overwrite: bool) -> None:
     """Find out now that the table cannot be written."""
+    from napari_glmedsa.export.place import is_inside
+
+    if project is not None and is_inside(output, project):
+        raise OutputError(
+            f"{output} is inside the project; name a file somewhere else."
+        )
     if output.is_dir():
         raise OutputError(f"{output} is a folder; name a file for --output.")
     if output.exists() and not overwrite:

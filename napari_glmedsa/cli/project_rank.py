@@ -97,6 +97,8 @@ def rank(
         typer.echo(json.dumps(document | {"by": by, "photographs": rows}, indent=2))
     else:
         _print(listed)
+        if not listed:
+            typer.echo("No photograph is still to be done; --all lists the others.")
         for remark in worklist.remarks:
             typer.echo(remark)
     if failed:

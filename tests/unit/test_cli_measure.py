@@ -152,6 +152,19 @@ def test_a_project_gives_mm_where_an_image_has_a_scale(capsys, project, table):
     assert rows == {ids[0]: "0.25", ids[1]: "0.5"}
 
 
+def test_the_files_of_a_project_are_never_replaced_by_a_table(capsys, project):
+    root = project[0].root
+    before = (root / "project.json").read_bytes()
+    for name in ("project.json", "table.csv"):
+        outcome = glmedsa(
+            *(capsys, "measure", root, "--output", root / name, "--overwrite")
+        )
+        assert outcome.code == 2
+        assert is_one_sentence(outcome.err)
+    assert (root / "project.json").read_bytes() == before
+    assert not (root / "table.csv").exists()
+
+
 def test_a_project_without_masks_is_one_sentence(capsys, tmp_path, table):
     project = AnnotationProject.create(tmp_path / "empty")
     outcome = glmedsa(capsys, "measure", project.root, "--output", table.path)

@@ -98,6 +98,15 @@ def test_what_is_done_is_left_out_unless_asked_for(rank, folder, tmp_path):
     assert [row["status"] for row in rows] == ["skipped", "new", "new"]
 
 
+def test_when_all_is_done_it_is_said(rank, folder, tmp_path):
+    worklist = Worklist.open(folder, spare=tmp_path)
+    for entry in worklist.entries():
+        worklist.mark(entry, "skipped")
+    said = rank("--by", "name")
+    assert said.code == 0
+    assert "No photograph is still to be done" in said.out
+
+
 def test_the_table_names_every_photograph(rank):
     said = rank()
     assert said.code == 0
