@@ -64,9 +64,7 @@ class ClicksLayer(CompanionLayer[Points]):
     def is_active(self) -> bool:
         """Whether the next click on the canvas is one of ours."""
         layer = self.layer
-        selected = self._viewer.layers.selection.active
-        # By value: napari may give the layer in a wrapper.
-        return layer is not None and selected == layer and str(layer.mode) == "add"
+        return layer is not None and self.is_selected and str(layer.mode) == "add"
 
     def activate(self) -> None:
         """Make the next click on the canvas one of ours."""

@@ -51,6 +51,13 @@ class CompanionLayer(ABC, Generic[L]):
         here = self._layer is not None and self._layer in self._viewer.layers
         return self._layer if here else None
 
+    @property
+    def is_selected(self) -> bool:
+        """Whether the user is at this layer."""
+        # By value: napari may give the layer in a wrapper.
+        layer = self.layer
+        return layer is not None and self._viewer.layers.selection.active == layer
+
     def ensure(self) -> L:
         """Return the layer, made anew if the viewer does not have it."""
         layer = self.layer or self._left_by_an_earlier_dock()

@@ -12,8 +12,11 @@ from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
+    QFrame,
     QHBoxLayout,
+    QScrollArea,
     QSizePolicy,
+    QStyle,
     QWidget,
 )
 from superqt import QCollapsible
@@ -28,6 +31,8 @@ _EQUAL_WIDTH = QSizePolicy.Policy.Ignored
 
 PROGRESS_HEIGHT = 8
 LEADING = 7
+BUTTON_MARGIN = 8
+"""Pixels that words need beside them at least."""
 
 DISCLAIMER = "Research software, not a medical device."
 
@@ -128,10 +133,12 @@ def offer_devices(picker: ComboBox, names: Sequence[str]) -> None:
 
 
 def button_row(*buttons: PushButton) -> Container[PushButton]:
-    """Return buttons side by side, equally wide."""
+    """Return buttons side by side, equally wide where their words allow it."""
     row = Container(widgets=buttons, layout="horizontal", labels=False)
     row.margins = (0, 0, 0, 0)
     for button in buttons:
+        words = button.native.fontMetrics().horizontalAdvance(button.text)
+        button.native.setMinimumWidth(words + BUTTON_MARGIN)
         button.native.setSizePolicy(
             QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed
         )
@@ -206,6 +213,20 @@ def retitle(folded: QCollapsible, title: str) -> None:
     folded.setProperty("title", title)
     # Superqt's own arrows do not know napari's themes.
     folded.setText(f"{'▾' if folded.isExpanded() else '▸'} {title}")
+
+
+def scrolled(content: QWidget) -> QScrollArea:
+    """Return a widget that scrolls up and down where a window has no room for it."""
+    area = QScrollArea()
+    area.setWidget(content)
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    style = area.style()
+    if style is not None:
+        bar = style.pixelMetric(QStyle.PixelMetric.PM_ScrollBarExtent)
+        area.setMinimumWidth(content.minimumWidth() + bar)
+    return area
 
 
 def progress_bar() -> ProgressBar:

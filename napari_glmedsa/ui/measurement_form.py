@@ -31,6 +31,7 @@ NOTICE = "Measurements, not a diagnosis. " + forms.DISCLAIMER
 MIN_WIDTH = 280
 """Pixels in which every word fits."""
 _TABLE_HEIGHT = 120
+_ROW_LEADING = 6
 _SWATCH = 12
 _DEFAULT_LENGTH, _LONGEST = 10.0, 1000.0  # mm
 
@@ -65,7 +66,7 @@ class MeasurementForm(QWidget):
         self.save_button = PushButton(
             text="Save CSV…", tooltip="Write the table as a file for a spreadsheet"
         )
-        self.words = forms.paragraph(lines=2)
+        self.words = forms.paragraph()
         self._lay_out()
         self.show_measured(())
 
@@ -108,6 +109,11 @@ class MeasurementTable(QTableWidget):
         for header in (self.horizontalHeader(), self.verticalHeader()):
             if header is not None:
                 header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        if (rows := self.verticalHeader()) is not None:
+            # So that all of them are seen in a small window.
+            rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+            rows.setMinimumSectionSize(0)
+            rows.setDefaultSectionSize(self.fontMetrics().height() + _ROW_LEADING)
         self._name_rows(calibrated=False)
 
     def show_measured(self, measured: Sequence[Measurements], swatch: Swatch) -> None:

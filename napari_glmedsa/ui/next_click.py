@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from napari.components import ViewerModel
 from napari.layers import Layer
@@ -34,7 +35,7 @@ _PAINT = {
     "pick": "A click picks a lesion for the brush.",
     "pan_zoom": _MOVE_CAMERA,
 }
-_GAP = "   "
+_GAP = "  ·  "
 _BUSY = " The answer comes when the photograph is read."
 _TAKEN = " Somebody else has this photograph: nothing is written down."
 
@@ -97,6 +98,7 @@ class NextClick:
         self._trio: LayerTrio | None = None
         self._is_busy = self._is_taken = False
         self._known: list[Layer] = []
+        self._told: WeakKeyDictionary[Layer, str] = WeakKeyDictionary()
         self._said = ""  # after the position
         viewer.events.status.connect(self._on_status)
 
@@ -119,6 +121,8 @@ class NextClick:
         if trio is None:
             if not self._viewer.layers and self._viewer.help != EMPTY:
                 self._viewer.help = EMPTY
+                # Until a status comes, napari leaves help no room.
+                self._viewer.events.status(value=self._viewer.status)
             self._say_at_position("")
             return ""
         ours = trio.companions
@@ -143,23 +147,24 @@ class NextClick:
         self._known.clear()
 
     def _say_at_position(self, text: str) -> None:
-        before, self._said = self._said, text
-        if text != before:
-            self._write_status(before)
+        if text != self._said:
+            self._said = text
+            self._write_status()
 
     def _on_status(self, _: object) -> None:
-        self._write_status(self._said)
+        status = self._viewer.status
+        # What another dock has said there, or this one, stays.
+        if isinstance(status, dict) and _GAP not in str(status.get("coordinates")):
+            self._write_status()
 
-    def _write_status(self, before: str) -> None:
+    def _write_status(self) -> None:
         status = self._viewer.status
         if not isinstance(status, dict) or not status.get("coordinates"):
             return
-        position = str(status["coordinates"])
-        for told in filter(None, (before, self._said)):
-            position = position.removesuffix(_GAP + told)
-        wanted = position + (_GAP + self._said if self._said else "")
-        if wanted != status["coordinates"]:
-            self._viewer.status = {**status, "coordinates": wanted}
+        position = str(status["coordinates"]).partition(_GAP)[0]
+        told = position + (_GAP + self._said if self._said else "")
+        if told != status["coordinates"]:
+            self._viewer.status = {**status, "coordinates": told}
 
     def _show(self) -> Layer | None:
         """Show what is said of the layer that is selected, if that is one of ours."""
@@ -178,11 +183,15 @@ class NextClick:
 
     def _write(self, layer: Layer) -> None:
         trio = self._trio
-        text = "" if trio is None else words(trio, layer)
-        if trio is None or not text:
+        plain = "" if trio is None else words(trio, layer)
+        if trio is None or not plain:
             return
-        if text != _MOVE_CAMERA:
+        text = plain
+        if plain != _MOVE_CAMERA:
             text += _BUSY * (self._is_busy and _asks_the_model(trio, layer))
             text += _TAKEN * self._is_taken
-        if layer.help != text:
+        # Two docks at one image may tell different things: each tells its own once.
+        is_told = layer.help.startswith(plain) and self._told.get(layer) == text
+        self._told[layer] = text
+        if not is_told and layer.help != text:
             layer.help = text

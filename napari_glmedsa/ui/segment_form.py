@@ -15,18 +15,18 @@ from napari_glmedsa.ui.finishing import Finishing
 from napari_glmedsa.ui.keymap import keys_of
 from napari_glmedsa.ui.lesion_list import LesionList
 from napari_glmedsa.ui.project_picker import ProjectPicker
-from napari_glmedsa.ui.segment_view import CLICKING, View
+from napari_glmedsa.ui.segment_view import BRUSHING, CLICKING, View
 from napari_glmedsa.ui.styles import BACKGROUND, LESION
 
-_BUSY = {
+BUSY = {
     SessionState.LOADING: "Loading the model.",
     SessionState.ENCODING: "Reading the photograph.",
 }
-
+"""What it is at while there is no answer yet."""
 
 ACCEPT, SAVE_AGAIN = "Accept", "Save to project"
 
-MIN_WIDTH = 300
+MIN_WIDTH = 336
 """Pixels in which every word fits."""
 
 
@@ -54,6 +54,7 @@ class SegmentForm(Container[Widget]):
             "box": _button("Box", "use_box", "Drag a box around it"),
             "scribble": _button("Scribble", "use_scribble", "Drag a line over it"),
             "lasso": _button("Lasso", "use_lasso", "Draw around it"),
+            BRUSHING: _button("Brush", "use_brush", "Paint with napari's brush"),
         }
         self.lesion_button = PushButton(
             text="Lesion", tooltip="The next left click marks the lesion (T swaps)"
@@ -79,8 +80,14 @@ class SegmentForm(Container[Widget]):
             text="Save mask…", tooltip="Write all lesions as a black and white PNG"
         )
         self.lesions, self.finishing = LesionList(), Finishing()
-        self.lesions_fold = forms.fold("Lesions", self.lesions)
-        self.finishing_fold = forms.fold("Tidy, start, look", self.finishing)
+        self.lesions_fold = forms.fold(
+            "Lesions", self.lesions, "What is accepted: go on with it, merge, delete"
+        )
+        self.finishing_fold = forms.fold(
+            "Tidy, start, look",
+            self.finishing,
+            "Tidy the outline, start from a finished mask, change how it looks",
+        )
         self.project_status = forms.paragraph(lines=2)
         self.take_over_button = PushButton(
             text="Take over",
@@ -130,6 +137,7 @@ class SegmentForm(Container[Widget]):
             (self.project_status, self.finishing_fold),
         ):
             layout.insertWidget(_row_of(layout, above.native), widget)
+        layout.addStretch()
         self.native.setMinimumWidth(MIN_WIDTH)
 
     def reset_choices(self, *_: object) -> None:
@@ -138,7 +146,7 @@ class SegmentForm(Container[Widget]):
 
     def show_view(self, view: View) -> None:
         """Show how things are."""
-        busy = view.state in _BUSY
+        busy = view.state in BUSY
         self.progress.native.setVisible(busy)
         if view.state is SessionState.LOADING:
             self.progress.native.setRange(0, 0)  # Qt's way to say "no idea how long"
@@ -183,7 +191,7 @@ class SegmentForm(Container[Widget]):
 def _hint(view: View) -> str:
     if not view.has_image:
         return view.offer or "Open a photograph, then click on the lesion."
-    busy = _BUSY.get(view.state)
+    busy = BUSY.get(view.state)
     if busy:
         return f"{busy} You can click already."
     return view.next_click or "Press Click, then click on the lesion."

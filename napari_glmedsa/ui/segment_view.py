@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Self
 
 from napari_glmedsa.session import SessionState
+from napari_glmedsa.ui.layers import LayerTrio
 from napari_glmedsa.ui.styles import LESION
 from napari_glmedsa.ui.workbench import Workbench
 
-CLICKING = "click"
-"""What the user has in hand for clicks."""
+CLICKING, BRUSHING = "click", "brush"
+"""What the user has in hand for clicks, and to paint with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class View:
     next_label : str
         What the next plain click says.
     tool : str
-        What the user has in hand: `CLICKING`, a `Tool`, or something of napari's.
+        What the user has in hand: `CLICKING`, `BRUSHING`, a `Tool`, or nothing of it.
     next_click : str
         What it does, in a sentence.
     has_prompts : bool
@@ -103,7 +104,7 @@ class View:
             state,
             has_image=True,
             next_label=trio.clicks.next_label,
-            tool=CLICKING if trio.clicks.is_active else trio.strokes.tool or "",
+            tool=_tool_in_hand(trio),
             next_click=next_click,
             has_prompts=not trio.prompts().is_empty,
             undo=history.undo_name if history else None,
@@ -125,3 +126,12 @@ class View:
     def accept_saves(self) -> bool:
         """Whether nothing is to be accepted, but something accepted to be saved."""
         return self.area == 0 and self.project_lacks
+
+
+def _tool_in_hand(trio: LayerTrio) -> str:
+    if trio.clicks.is_active:
+        return CLICKING
+    mask = trio.mask.layer
+    if mask is not None and trio.mask.is_selected and str(mask.mode) == "paint":
+        return BRUSHING
+    return trio.strokes.tool or ""

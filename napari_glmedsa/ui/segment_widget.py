@@ -31,7 +31,7 @@ from napari_glmedsa.ui.model_choice import ModelChoice
 from napari_glmedsa.ui.next_click import NextClick
 from napari_glmedsa.ui.project_link import ProjectLink
 from napari_glmedsa.ui.segment_actions import SegmentActions
-from napari_glmedsa.ui.segment_form import SegmentForm
+from napari_glmedsa.ui.segment_form import BUSY, SegmentForm
 from napari_glmedsa.ui.segment_view import View
 from napari_glmedsa.ui.starting_mask import StartingMask
 from napari_glmedsa.ui.workbench import Workbench
@@ -63,8 +63,9 @@ class SegmentWidget(Container[Widget]):
 
         registry = registry or ModelRegistry(default_root())
         self.form = form = SegmentForm(viewer)
-        super().__init__(widgets=[form], labels=False)
+        super().__init__(labels=False)
         self.margins = (0, 0, 0, 0)
+        self.native.layout().addWidget(forms.scrolled(form.native))
         self._main_thread = MainThread(self.native)
         self._jobs = JobQueue(JOB_CHAIN)
         self._project_jobs = JobQueue()  # a photograph takes seconds: no click waits
@@ -128,7 +129,7 @@ class SegmentWidget(Container[Widget]):
     def reset_choices(self, *_: object) -> None:
         """Offer the image layers that the viewer has now."""
         if not self._closed:  # napari asks even after it closed the dock
-            super().reset_choices()
+            self.form.reset_choices()
 
     def save_mask(self, path: Path) -> None:
         """Write the mask of all objects as 8-bit PNG, 0 and 255, in the background."""
@@ -250,13 +251,16 @@ class SegmentWidget(Container[Widget]):
     def _refresh(self, *_: object) -> None:
         if self._closed:
             return
+        is_taken = self._work.holder is not None
         view = View.of(
             self._bench,
             self.session.state,
-            next_click=self._next_click.tell(self._trio),
+            next_click=self._next_click.tell(
+                self._trio, is_busy=self.session.state in BUSY, is_taken=is_taken
+            ),
             problem=self._problem,
             project=self._work.words or self._project.status,
-            is_taken=self._work.holder is not None,
+            is_taken=is_taken,
             project_lacks=self._project.is_behind,
             is_disputed=self._project.has_question,
             offer=self._continuing.words,

@@ -93,8 +93,7 @@ class StrokesLayer(CompanionLayer[Shapes]):
     def tool(self) -> Tool | None:
         """The tool in hand, if the user is at this layer."""
         layer = self.layer
-        # By value: napari may give the layer in a wrapper.
-        if layer is None or self._viewer.layers.selection.active != layer:
+        if layer is None or not self.is_selected:
             return None
         mode = str(layer.mode)
         found = [tool for tool, its in _MODES.items() if its == mode]

@@ -9,8 +9,10 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QAbstractSlider,
     QAbstractSpinBox,
+    QApplication,
     QComboBox,
     QLineEdit,
+    QPushButton,
     QScrollBar,
     QTabBar,
     QWidget,
@@ -20,6 +22,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 from napari_glmedsa.adapters import GLMedSAConfig
 from napari_glmedsa.samples import draw_lesion
+from napari_glmedsa.session import SessionState
 from napari_glmedsa.training.config import TrainingConfig
 from napari_glmedsa.ui import next_click, styles
 from napari_glmedsa.ui.export_dialog import ExportDialog
@@ -207,6 +210,20 @@ def test_the_empty_viewer_asks_for_a_photograph(dock, wait):
     wait(lambda: told(dock) == next_click.EMPTY)
 
 
+def test_while_the_photograph_is_read_the_answer_is_promised(
+    request, models, photo, wait
+):
+    models.opened.clear()  # before the dock asks for the model
+    dock = request.getfixturevalue("dock")
+    dock.viewer.add_image(photo, name="photo")
+    wait(lambda: "lesion" in dock.viewer.layers)
+    wait(lambda: "when the photograph is read" in told(dock))
+    assert told(dock).startswith("Click on the lesion")
+    models.opened.set()
+    wait(lambda: dock.widget.session.state is SessionState.READY)
+    wait(lambda: "when the photograph is read" not in told(dock))
+
+
 @pytest.mark.parametrize(
     ("actions", "words"),
     [
@@ -285,13 +302,27 @@ def test_over_the_picture_it_stands_after_the_position(ready, wait):
     ready.widget.act("use_box")
     wait(lambda: told(ready) == "Drag a box around the lesion.")
     hover(ready, "[3 4]")
-    assert told_at_position(ready) == "[3 4]   Drag a box around the lesion."
+    assert told_at_position(ready) == "[3 4]  ·  Drag a box around the lesion."
     ready.widget.act("use_lasso")
-    wait(lambda: told_at_position(ready) == "[3 4]   Draw around the lesion.")
+    wait(lambda: told_at_position(ready) == "[3 4]  ·  Draw around the lesion.")
     hover(ready, "[5 6]")
-    assert told_at_position(ready) == "[5 6]   Draw around the lesion."
+    assert told_at_position(ready) == "[5 6]  ·  Draw around the lesion."
     ready.viewer.layers.selection.active = layer(ready, "photo")
     wait(lambda: told_at_position(ready) == "[5 6]")
+
+
+def test_two_docks_that_tell_different_things_do_not_tell_them_for_ever(ready, wait):
+    second = ready.open()
+    wait(lambda: second._trio is not None)
+    first = ready.widget
+    for _ in range(3):
+        first._next_click.tell(first._trio, is_taken=True)
+        second._next_click.tell(second._trio, is_taken=False)
+    hover(ready, "[3 4]")
+    said = told_at_position(ready)
+    assert said.count("·") == 1
+    assert told(ready).startswith("Click on the lesion.")
+    second.session.close()
 
 
 def test_off_the_picture_and_after_the_dock_the_status_is_naparis(ready, wait):
@@ -317,3 +348,48 @@ def test_a_project_in_a_folder_of_photographs_is_called_after_the_folder():
     )
     assert names[:2] == ["clinic", "moles"]
     assert names[2:] == [f"ward ({Path('a/ward')})", f"ward ({Path('b')})"]
+
+
+# ---------------------------------------------------------------------- room on screen
+
+
+def test_all_docks_fit_a_small_window_unfolded_and_beside_naparis_own(
+    make_napari_viewer_proxy, models, photo, wait
+):
+    viewer = make_napari_viewer_proxy(show=True)
+    window = viewer.window.__wrapped__._qt_window
+    window.resize(1280, 800)
+    segment = SegmentWidget(viewer, models)
+    others = [
+        kind(viewer, models)
+        for kind in (WorklistWidget, MeasurementWidget, FineTuneWidget)
+    ]
+    for widget in (segment, *others):
+        tabify = widget is not segment
+        viewer.window.add_dock_widget(widget, area="right", tabify=tabify)
+    viewer.add_image(photo, name="photo")
+    wait(lambda: "lesion mask" in viewer.layers)
+    segment.form.lesions_fold.expand(animate=False)
+    segment.form.finishing_fold.expand(animate=False)
+    for mode in ("use_box", "use_brush", "use_clicks"):
+        segment.act(mode)
+        QApplication.processEvents()
+        least = window.minimumSizeHint()
+        assert max(window.height(), least.height()) <= 800, mode
+        assert max(window.width(), least.width()) <= 1280, mode
+    segment.session.close()
+    for widget in others:
+        widget.close_work()
+
+
+def test_no_button_of_the_segment_dock_is_squeezed(dock):
+    form = dock.widget.form
+    form.finishing_fold.expand(animate=False)
+    window = dock.viewer.window.__wrapped__._qt_window
+    window.resize(1280, 800)
+    window.show()
+    QApplication.processEvents()
+    for button in form.native.findChildren(QPushButton):
+        if button.isVisible() and button.text():
+            words = button.fontMetrics().horizontalAdvance(button.text())
+            assert button.width() >= words, button.text()
