@@ -103,6 +103,18 @@ ACTIONS = (
         button="take_over_button",
         otherwise="Nobody else works on this photograph.",
     ),
+    _segment(
+        "replace_theirs",
+        "Replace outlines that somebody else accepted",
+        button="replace_button",
+        otherwise="Nobody else has outlined these lesions otherwise.",
+    ),
+    _segment(
+        "go_on",
+        "Continue with the photograph of last time",
+        button="continue_button",
+        otherwise="There is a photograph already, or none was open before.",
+    ),
     _worklist("next", "Next photograph", "PageDown", "next_button", _NO_LIST),
     _worklist("previous", "Photograph before", "PageUp", "previous_button", _NO_LIST),
     _worklist(

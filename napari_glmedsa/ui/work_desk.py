@@ -124,6 +124,9 @@ def begin(
         return found
     size = photograph.accepted.label_map.shape[:2]
     try:
+        other = None if shown is not None else _elsewhere(shelf, last, folder)
+        if other is not None and journal.exists:
+            other = _newer(journal, other)
         if journal.exists:
             try:
                 restored = journal.resume(size)
@@ -132,10 +135,10 @@ def begin(
                 found = replace(found, problem=str(error))
             journal.note_annotation(annotation)
             found = replace(found, journal=journal, restored=restored)
-        elif shown is None and (on_shelf := _on_shelf(shelf, last)) is not None:
+        elif other is not None:
             # The project was out of reach, or it was chosen later.
-            restored = on_shelf.read(size)
-            found = replace(found, former=on_shelf, restored=restored)
+            former = None if last.project is None else other
+            found = replace(found, former=former, restored=other.read(size))
         else:
             return found
     except GLMedSAError as error:
@@ -170,11 +173,32 @@ def _try(do: Callable[[], object]) -> str:
     return ""
 
 
-def _on_shelf(shelf: Shelf, last: LastPhotograph) -> Journal | None:
-    """Return work on an image of a project that was done without the project."""
-    journal = shelf.journal(last.image)
-    is_free = shelf.claim(last.image, annotator="").holder() is None
-    return journal if last.project and journal.exists and is_free else None
+def _elsewhere(
+    shelf: Shelf, last: LastPhotograph, folder: Path | None
+) -> Journal | None:
+    """Return work on an image that is not where its steps are written now.
+
+    It is on the shelf, or in the project that must not be written to.
+    """
+    if folder is None:
+        return None
+    if last.project is None:
+        journal = AnnotationProject.open(folder).journal(last.image)
+    elif shelf.claim(last.image, annotator="").holder() is None:
+        journal = shelf.journal(last.image)
+    else:
+        return None
+    return journal if journal.exists else None
+
+
+def _newer(here: Journal, elsewhere: Journal) -> Journal | None:
+    """Put the older of two aside; return the one elsewhere if that is the newer."""
+    is_newer = elsewhere.path.stat().st_mtime > here.path.stat().st_mtime
+    if is_newer:
+        here.put_aside()
+        return elsewhere
+    _try(elsewhere.put_aside)  # not where nothing can be written
+    return None
 
 
 def _compared(found: Found, work: WorkInProgress, annotation: str | None) -> Found:

@@ -110,6 +110,8 @@ class Workbench:
             self.trio.strokes.changed.disconnect(self._on_strokes_changed)
             self.trio.mask.painted.disconnect(self._on_painted)
             self.trio.mask.arrived.disconnect(self._on_arrived)
+        if self._question.then_accept:
+            self.warned.emit("Not accepted: its newest click is not answered yet.")
         self.trio = self.episode = self.answer = None
         self._question.then_accept = False
 
@@ -219,11 +221,9 @@ class Workbench:
 
     def _prompted(self, name: str, *, joins: bool = False) -> None:
         trio, episode = self.trio, self.episode
-        if trio is None or episode is None:
+        if trio is None or episode is None or self._question.is_about(trio.prompts()):
             return
         prompts = trio.prompts()
-        if self._question.is_about(prompts):
-            return
         trio.choice = 0
         self._question.ask(prompts)  # the worker computes while the rest is done
         box = trio.mask.clear_object() if prompts.is_empty else NOWHERE

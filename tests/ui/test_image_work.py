@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 from segmenting import CLICK, TinyModels, begun, click, drawn, layer
 
+from napari_glmedsa.errors import OutputError
 from napari_glmedsa.files import read_json, write_json
-from napari_glmedsa.project import AnnotationProject
+from napari_glmedsa.project import AnnotationProject, Claim
 from napari_glmedsa.project.journal import Journal
 from napari_glmedsa.project.photographs import image_id
 from napari_glmedsa.project.shelf import Shelf
@@ -486,6 +487,42 @@ def test_work_from_the_shelf_is_put_aside_for_newer_work_and_not_removed(
     assert shelf.images_in_work() == []
     (aside,) = (registry.root / "unfinished").rglob("*.aside")
     assert aside.read_bytes() == before
+
+
+def test_work_comes_back_from_a_project_that_must_not_be_written_to_any_more(
+    work, again, project, wait, monkeypatch
+):
+    click(work, CLICK, wait=wait)
+    settle(work, wait)
+    before = state(work)
+    take = Claim.take
+
+    def refuse(claim, **options):
+        if project.root in claim.path.parents:
+            raise OutputError("It must not be written to.")
+        return take(claim, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Claim, "take", refuse)
+        again(work, None)
+        assert state(work) == before
+        click(work, (5.0, 5.0))
+        settle(work, wait)
+        before = state(work)
+    again(work)  # what was done last counts, wherever it is
+    assert state(work) == before
+
+
+def test_leaving_before_a_lesion_could_be_accepted_is_said(
+    work, wait, messages, monkeypatch
+):
+    click(work, CLICK, wait=wait)
+    settle(work, wait)
+    monkeypatch.setattr(work.widget.session, "set_prompts", lambda _: None)
+    click(work, (5.0, 5.0))
+    work.widget.act("accept")
+    work.viewer.layers.clear()
+    wait(lambda: any("Not accepted" in message for message in messages()))
 
 
 # ------------------------------------------------------------- back to the photograph
