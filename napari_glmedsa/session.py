@@ -113,15 +113,21 @@ class SegmentationSession:
         """Where the image lies in a mask prompt, None while it is not encoded."""
         return self._embedding.low_res_frame if self._embedding else None
 
-    def set_model(self, spec: ModelSpec, *, device: torch.device | str) -> None:
+    def set_model(
+        self,
+        spec: ModelSpec,
+        *,
+        device: torch.device | str,
+        precision: PrecisionChoice = "auto",
+    ) -> None:
         """Load a model in the worker; image and prompts are kept and answered anew.
 
         Parameters
         ----------
         spec : ModelSpec
             Base model and adapter.
-        device : torch.device or str
-            Also ``"auto"``.
+        device, precision : torch.device or str
+            Where the encoder computes and in what (``"fp32"``); also ``"auto"``.
         """
 
         def load(job: Job) -> Predictor:
@@ -129,7 +135,7 @@ class SegmentationSession:
 
             started = time.perf_counter()
             predictor = self._registry.load(
-                spec, device=resolve_device(str(device)), precision="auto"
+                spec, device=resolve_device(str(device)), precision=precision
             )
             took = time.perf_counter() - started
             logger.info("%s (%s) loaded in %.1f s", spec, predictor.precision, took)
@@ -272,14 +278,9 @@ class SegmentationSession:
             self._set_state(SessionState.READY)
             return
 
-        def decode(job: Job) -> MaskPrediction:
-            started = time.perf_counter()
-            prediction = predictor.predict(embedding, prompts)
-            logger.debug("mask in %.3f s", time.perf_counter() - started)
-            return prediction
-
         self._set_state(SessionState.DECODING)
-        self._submit(DECODE, decode, self._on_decoded)
+        predict = predictor.predict
+        self._submit(DECODE, lambda _: predict(embedding, prompts), self._on_decoded)
 
     def _on_decoded(self, prediction: MaskPrediction) -> None:
         self._prediction = prediction

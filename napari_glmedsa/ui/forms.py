@@ -119,6 +119,23 @@ def device_picker() -> ComboBox:
     )
 
 
+def precision_picker() -> ComboBox:
+    """Return a picker of what the image encoder computes in."""
+    return narrow(
+        ComboBox(
+            label="Precision",
+            choices=[
+                ("auto precision", AUTO),
+                ("fp32, exact", "fp32"),
+                ("bf16, half", "bf16"),
+                ("fp16, half", "fp16"),
+            ],
+            tooltip="What photographs are encoded in; auto takes bf16 where that is "
+            "faster, and moves an edge by a pixel here and there",
+        )
+    )
+
+
 def find_devices(_: Job) -> list[str]:
     """Return the names of usable devices; in the worker, as it imports PyTorch."""
     prepare_pytorch()
@@ -146,8 +163,8 @@ def button_row(*buttons: PushButton) -> Container[PushButton]:
 
 
 @dataclass(frozen=True, slots=True)
-class PickerWithButton:
-    """A picker and a button beside it, as one row."""
+class PickerRow:
+    """A picker and what is beside it, as one row."""
 
     picker: Picker
     native: QWidget
@@ -158,14 +175,17 @@ class PickerWithButton:
         return self.picker.label
 
 
-def with_button(picker: Picker, button: PushButton) -> PickerWithButton:
-    """Put a button to the right of a picker."""
+def beside(picker: Picker, right: Widget, *, stretch: int = 0) -> PickerRow:
+    """Put a button or another picker to the right of a picker.
+
+    The right one is as wide as it wants, or has a share of `stretch` of the row.
+    """
     row = QWidget()
     layout = QHBoxLayout(row)
     layout.setContentsMargins(0, 0, 0, 0)
     layout.addWidget(picker.native, 1)
-    layout.addWidget(button.native)
-    return PickerWithButton(picker, row)
+    layout.addWidget(right.native, stretch)
+    return PickerRow(picker, row)
 
 
 def picker_rows(*pickers: Picker) -> QWidget:

@@ -46,6 +46,7 @@ class SegmentForm(Container[Widget]):
             text="Manage…", tooltip="Download, add, check and remove models"
         )
         self.device = forms.device_picker()
+        self.precision = forms.precision_picker()
         self.project = ProjectPicker()
         self.progress = forms.progress_bar()
         self.hint = forms.paragraph(lines=2)
@@ -127,8 +128,9 @@ class SegmentForm(Container[Widget]):
             labels=False,
         )
         # magicgui would give every label its own width.
-        model = forms.with_button(self.model, self.manage_button)
-        rows = forms.picker_rows(self.image, model, self.device, self.project)
+        model = forms.beside(self.model, self.manage_button)
+        device = forms.beside(self.device, self.precision, stretch=1)
+        rows = forms.picker_rows(self.image, model, device, self.project)
         layout = self.native.layout()
         layout.insertWidget(0, rows)
         for above, widget in (

@@ -168,6 +168,7 @@ class SegmentWidget(Container[Widget]):
         self._viewer.events.help.connect(self._refresh_later)
         form.model.changed.connect(self._on_model_picked)
         form.device.changed.connect(self._on_model_picked)
+        form.precision.changed.connect(self._on_model_picked)
         form.save_button.changed.connect(self._on_save_pressed)
         self.native_parent_changed.connect(self._on_parent_changed)
         self.native.destroyed.connect(self._close)
@@ -216,7 +217,8 @@ class SegmentWidget(Container[Widget]):
         if spec is None:
             self._problem = "No model is installed: press Manage… to get one."
         else:
-            self.session.set_model(spec, device=device)
+            precision = self.form.precision.value
+            self.session.set_model(spec, device=device, precision=precision)
         self._refresh()
 
     def _accept(self) -> None:

@@ -275,6 +275,18 @@ def test_another_model_answers_the_same_clicks(ready, models, photo, wait):
     wait(lambda: np.array_equal(drawn(ready), wanted))
 
 
+def test_another_precision_answers_the_same_clicks(ready, models, photo, wait):
+    click(ready, CLICK, wait=wait)
+    session, precision = ready.widget.session, ready.widget.form.precision
+    assert precision.value == "auto"
+    for wanted in ("bf16", "fp32"):
+        precision.value = wanted
+        wait(lambda: session.state is SessionState.READY)
+        assert session._predictor.precision == wanted
+    wanted = expected_mask(models, photo, [CLICK], [1])
+    wait(lambda: np.array_equal(drawn(ready), wanted))
+
+
 def test_the_devices_of_this_computer_are_offered(ready, wait):
     wait(lambda: "cpu" in ready.widget.form.device.choices)
     assert ready.widget.form.device.choices[0] == "auto"

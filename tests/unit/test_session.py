@@ -165,12 +165,15 @@ def test_all_work_is_done_in_the_worker(session, said, models, image):
     assert here not in {*models.threads, *heard}
 
 
-def test_the_model_is_loaded_in_the_fastest_precision_that_is_good_enough(
+def test_the_model_is_loaded_in_the_fastest_precision_unless_another_is_wanted(
     session, said, models
 ):
     session.set_model(TINY, device="cpu")
     wait_until(lambda: session.state is SessionState.EMPTY)
     assert models.precisions == ["auto"]
+    session.set_model(TINY, device="cpu", precision="fp32")
+    wait_until(lambda: session.state is SessionState.EMPTY)
+    assert models.precisions == ["auto", "fp32"]
 
 
 @pytest.mark.parametrize("kind", ["dask", "grey", "uint16", "bool"])
