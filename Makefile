@@ -55,8 +55,10 @@ bench: $(INSTALLED)
 screenshots: $(INSTALLED)
 	@$(BOOTSTRAP) virtual-screen
 	$(ON_SCREEN) $(BIN)/python docs/screenshots.py
+	$(ON_SCREEN) $(BIN)/python docs/tutorial_screenshots.py
 	$(ON_SCREEN) $(BIN)/python docs/finetune_screenshots.py
 	$(ON_SCREEN) $(BIN)/python docs/worklist_screenshots.py
+	$(ON_SCREEN) $(BIN)/python docs/measurement_screenshots.py
 	$(ON_SCREEN) $(BIN)/python docs/export_screenshots.py
 
 $(INSTALLED): setup.cfg pyproject.toml

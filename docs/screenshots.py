@@ -12,6 +12,7 @@ from pathlib import Path
 
 import napari
 import numpy as np
+from napari._qt.dialogs.qt_notification import NapariQtNotification
 from numpy.typing import NDArray
 from PIL import Image, ImageColor
 from qtpy.QtWidgets import QApplication
@@ -95,8 +96,16 @@ def segment(theme: str, registry: ModelRegistry) -> None:
     viewer.close()
 
 
+def quieten(viewer: napari.Viewer) -> None:
+    """Close napari's notifications: they name folders of this computer."""
+    for note in viewer.window._qt_window.findChildren(NapariQtNotification):
+        note.close()
+
+
 def take(viewer: napari.Viewer, name: str) -> None:
     """Write a picture of the whole window, small enough for a repository."""
+    quieten(viewer)
+    settle()
     window = Image.fromarray(viewer.screenshot(canvas_only=False, flash=False)[..., :3])
     # 256 colours, of which skin would take all: ours and napari's have reserved seats.
     vivid = [ImageColor.getrgb(colour) for colour in VIVID]
