@@ -6,9 +6,7 @@ from collections.abc import Sequence
 
 from magicgui.widgets import ComboBox, PushButton
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
-from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QVBoxLayout, QWidget
-from superqt import QCollapsible
 
 from napari_glmedsa.adapters.config import GLMedSAConfig
 from napari_glmedsa.registry import ModelSpec
@@ -46,13 +44,9 @@ class RunSetup(QWidget):
         )
         self.explanation = forms.paragraph(lines=2)
         self.advanced = TrainingForm(PRESETS[DEFAULT_PRESET].config)
-        # Superqt's own arrows do not know napari's themes.
-        self.collapsible = QCollapsible("", None, QIcon(), QIcon())
-        self.collapsible.setDuration(0)
-        self.collapsible.toggled.connect(self._on_unfolded)
-        self.collapsible.toggleButton().setToolTip("Every setting of the run")
-        self._on_unfolded(False)
-        self.collapsible.addWidget(self.advanced)
+        self.collapsible = forms.fold(
+            "Advanced", self.advanced, "Every setting of the run"
+        )
         self.estimate = forms.paragraph(lines=2)
         self.start_button = PushButton(
             text="Start", tooltip="Train in a process of its own; napari may be closed"
@@ -107,9 +101,6 @@ class RunSetup(QWidget):
             self._offered = offered
             forms.offer(self.start, offered)
         self._keep_adapter()
-
-    def _on_unfolded(self, unfolded: bool) -> None:
-        self.collapsible.setText("▾ Advanced" if unfolded else "▸ Advanced")
 
     def _on_preset(self) -> None:
         preset = PRESETS[self.preset.value]
