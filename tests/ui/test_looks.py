@@ -1,5 +1,6 @@
 """What the docks tell without being asked: tooltips, colours, the next click."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,8 @@ from segmenting import CLICK, click, layer
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from napari_glmedsa.adapters import GLMedSAConfig
+from napari_glmedsa.process_id import ProcessId
+from napari_glmedsa.project.claims import Holder
 from napari_glmedsa.samples import draw_lesion
 from napari_glmedsa.session import SessionState
 from napari_glmedsa.training.config import TrainingConfig
@@ -281,6 +284,16 @@ def test_it_says_that_the_brush_would_change_an_accepted_lesion(ready, wait):
     wait(lambda: told(ready) == "The brush adds to the accepted lesion 1.")
     ready.mask.selected_label = 0
     wait(lambda: told(ready) == "The brush adds to the skin.")
+
+
+def test_it_says_when_somebody_else_has_the_photograph(ready, wait):
+    ready.widget._work.holder = Holder("Ada", ProcessId.of(os.getpid()), "", age=60.0)
+    ready.widget._work.changed.emit()
+    wait(lambda: told(ready).startswith("Click on the lesion."))
+    assert "Somebody else has this photograph" in told(ready)
+    ready.widget._work.holder = None
+    ready.widget._work.changed.emit()
+    assert "Somebody else" not in told(ready)
 
 
 def test_the_photograph_itself_is_left_to_napari(ready, wait):
