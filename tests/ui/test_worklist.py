@@ -468,5 +468,5 @@ def test_the_project_of_the_folder_is_the_one_that_segment_saves_into(
     place.viewer.window.add_dock_widget(segment, name="Segment")
     widget = place.open()
     widget.open_folder(folder)
-    wait(lambda: "glmedsa_project" in segment.form.project.native.currentText())
+    wait(lambda: segment.form.project.native.currentText() == folder.name)
     segment.session.close()
