@@ -45,6 +45,16 @@ def idle(dock, wait) -> None:
     wait(lambda: not jobs._pending and jobs._running is None)
 
 
+def accept_a_lesion(work, project, image, wait) -> None:
+    """Click, accept, and wait until the project has it."""
+    click(work, CLICK, wait=wait)
+    settle(work, wait)
+    work.widget.act("accept")
+    wait(lambda: project.is_annotated(image))
+    idle(work, wait)
+    wait(lambda: "Saved" in work.widget._project.status)
+
+
 def state(dock) -> tuple:
     trio, history = dock.widget._trio, dock.widget._bench.episode.history
     objects = {label: one.provenance for label, one in trio.mask.objects.items()}
@@ -194,12 +204,7 @@ def test_what_was_accepted_and_not_saved_is_saved_after_a_crash(
 def test_a_lesion_deleted_before_a_crash_does_not_come_back(
     work, again, project, image, wait, monkeypatch
 ):
-    click(work, CLICK, wait=wait)
-    settle(work, wait)
-    work.widget.act("accept")
-    wait(lambda: project.is_annotated(image))
-    idle(work, wait)
-    wait(lambda: "Saved" in work.widget._project.status)
+    accept_a_lesion(work, project, image, wait)
     monkeypatch.setattr(work.widget._project, "save", lambda: None)
     work.widget.act("delete")
     work = again(work)
@@ -210,12 +215,7 @@ def test_a_lesion_deleted_before_a_crash_does_not_come_back(
 def test_somebody_elses_outlines_are_not_overwritten_after_a_crash(
     work, again, project, image, wait, messages
 ):
-    click(work, CLICK, wait=wait)
-    settle(work, wait)
-    work.widget.act("accept")
-    wait(lambda: project.is_annotated(image))
-    idle(work, wait)
-    wait(lambda: "Saved" in work.widget._project.status)
+    accept_a_lesion(work, project, image, wait)
     theirs = project.label_map(image).copy()
     theirs[:3] = 1
     project.save_annotation(image, theirs, project.objects(image))
