@@ -1,20 +1,24 @@
 """Any image layer's array to RGB uint8, and that to the model's square input."""
 
-import warnings
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from segment_anything.modeling import Sam
 from torch import Tensor
-from torchvision.transforms.functional import resize, to_pil_image
 
 from napari_glmedsa.errors import ImageFormatError
+from napari_glmedsa.waiting import cpu_cores
 
 Resize = Literal["longest_side", "square", "square_bicubic"]
 
 _BIT_DEPTHS = (8, 12, 16, 32, 64)
+_BAND = 1 << 20  # bytes of a photograph that are resized at once
+_MAX_THREADS = 8
 
 
 def to_rgb_uint8(array: Any) -> NDArray[np.uint8]:
@@ -128,10 +132,40 @@ def resize_to_input(
     scale = length / max(image.shape[:2])
     height, width = (max(1, int(side * scale + 0.5)) for side in image.shape[:2])
     size = (height, width) if how == "longest_side" else (length, length)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's about large pictures
-        resized = np.array(resize(to_pil_image(image), list(size)))
-    return resized, size
+    return _resized(image, size), size
+
+
+def _resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resize as Pillow does, which SAM goes by; large photographs on all processors.
+
+    Pillow narrows the rows first, rounds, and then shortens the columns. No row knows
+    of another, so bands of rows give the same, without a copy of all pixels.
+    """
+    height, width = size
+    if image.nbytes > _BAND and _rows_come_first(image, size):
+        n_rows = max(1, _BAND // image[0].nbytes)
+        bands = [image[top : top + n_rows] for top in range(0, len(image), n_rows)]
+        with ThreadPoolExecutor(min(cpu_cores(), _MAX_THREADS)) as threads:
+            narrow = partial(_bilinear, width=width)
+            image = np.concatenate(list(threads.map(narrow, bands)))
+    return _bilinear(image, width=width, height=height)
+
+
+def _rows_come_first(image: NDArray[np.uint8], size: tuple[int, int]) -> bool:
+    """Say whether any Pillow begins with the rows: 13 and later may with columns.
+
+    They do so for pictures that are about twice as high as wide, or become flatter.
+    """
+    height, width = image.shape[:2]
+    flatter = abs(height / size[0] - width / size[1]) > 0.02 * width / size[1]
+    return height <= 1.6 * width and not flatter
+
+
+def _bilinear(
+    image: NDArray[np.uint8], *, width: int, height: int | None = None
+) -> NDArray[np.uint8]:
+    size = (width, height or len(image))
+    return np.array(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
 
 
 def _stretched_bicubically(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

@@ -40,7 +40,13 @@ class SameConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, C', H / stride, W / stride)."""
-        return super().forward(functional.pad(x, self.margin))
+        # A pad of nothing would copy x, and one beforehand copies where none need be.
+        near, far = self.margin[:2]
+        if near != far:
+            x, near = functional.pad(x, self.margin), 0
+        return functional.conv2d(
+            x, self.weight, self.bias, self.stride, near, groups=self.groups
+        )
 
 
 class InvertedResidual(nn.Module):
@@ -62,8 +68,8 @@ class InvertedResidual(nn.Module):
         """Map (B, C, H, W) to (B, C', H / stride, W / stride)."""
         y = self.expand(x)
         if y is not x:
-            y = functional.relu6(y)
-        y = self.project(functional.relu6(self.depthwise(y)))
+            y = functional.relu6(y, inplace=True)
+        y = self.project(functional.relu6(self.depthwise(y), inplace=True))
         result: Tensor = x + y if self.skip else y
         return result
 
@@ -108,7 +114,7 @@ class ConvStem(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map normalised images (B, 3, H, W) to tokens (B, H/16, W/16, embed_dim)."""
         x = x.contiguous(memory_format=torch.channels_last)  # faster on CPU
-        x = functional.relu6(self.first(x))
+        x = functional.relu6(self.first(x), inplace=True)
         features = []
         for index, stage in enumerate(self.stages):
             x = stage(x)

@@ -1,13 +1,15 @@
-"""Any image layer's array becomes the RGB picture it shows."""
+"""Any image layer's array becomes the RGB picture it shows, at the model's size."""
 
 import warnings
 
 import dask.array
 import numpy as np
 import pytest
+from torchvision.transforms.functional import resize, to_pil_image
 
 from napari_glmedsa.errors import ImageFormatError
 from napari_glmedsa.inference import to_rgb_uint8
+from napari_glmedsa.inference.preprocess import resize_to_input
 
 
 @pytest.fixture
@@ -106,3 +108,35 @@ def test_empty_and_complex_images_are_refused():
         to_rgb_uint8(np.zeros((4, 5), np.complex64))
     with pytest.raises(ImageFormatError, match="not brightness"):
         to_rgb_uint8(np.full((2, 2), "x"))
+
+
+@pytest.mark.parametrize(
+    ("shape", "length"),
+    [
+        ((2000, 3001, 3), 384),  # many bands, the last one short
+        ((3000, 2000, 3), 384),
+        ((3001, 1900, 3), 1024),
+        ((3001, 1400, 3), 384),  # where Pillow begins with the columns, or did not
+        ((3001, 700, 3), 1024),
+        ((700, 3001, 3), 1024),
+        ((1024, 1024, 3), 384),
+        ((90, 60, 3), 384),  # enlarged
+        ((700, 600, 3), 1024),
+        ((2, 400_000, 3), 384),  # a row is more than a band
+        ((400_000, 2, 3), 384),
+    ],
+)
+@pytest.mark.parametrize("how", ["longest_side", "square"])
+def test_large_photographs_are_resized_in_bands_exactly_as_sam_does(shape, length, how):
+    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    resized, size = resize_to_input(image, length, how)
+    stock = resize(to_pil_image(image), list(size))
+    np.testing.assert_array_equal(resized, np.array(stock))
+
+
+def test_a_picture_that_is_a_view_of_another_is_resized_as_its_copy():
+    image = np.random.default_rng(0).integers(0, 256, (1500, 1400, 3), np.uint8)
+    view = image[::-2, 100:, ::-1]
+    resized, _ = resize_to_input(view, 384)
+    copied, _ = resize_to_input(view.copy(), 384)
+    np.testing.assert_array_equal(resized, copied)
