@@ -22,15 +22,14 @@ import torch
 from measuring import machine, show_machine
 from segment_anything import SamPredictor
 
-from models import ARCHITECTURES, random_sam
+from models import ARCHITECTURES, load_predictor
 from napari_glmedsa.inference import Predictor, Prompts
 from napari_glmedsa.inference.full_size import full_size_mask
 from napari_glmedsa.inference.prepared_decoder import PreparedDecoder
-from napari_glmedsa.registry import ModelRegistry, ModelSpec
+from napari_glmedsa.registry import ModelRegistry
 from napari_glmedsa.samples import draw_lesion
 
 SIZES = {1: (816, 1224), 4: (1632, 2448), 24: (4000, 6000), 50: (5776, 8664)}
-BUILT_IN = "sam_vit_mini"
 PATIENCE = 60.0
 
 
@@ -49,7 +48,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    predictor = load(args.model)
+    predictor = load_predictor(args.model)
     result: dict[str, Any] = {
         "machine": machine(args.threads),
         "arguments": {k: str(v) for k, v in vars(args).items() if v is not None},
@@ -67,15 +66,6 @@ def main() -> None:
         args.json.mkdir(parents=True, exist_ok=True)
         path = args.json / "bench_click.json"
         path.write_text(json.dumps(result, indent=2) + "\n")
-
-
-def load(model: str | None) -> Predictor:
-    """Return the built-in model, or one with random weights."""
-    if model is not None:
-        return Predictor(random_sam(model), fingerprint="")
-    with tempfile.TemporaryDirectory() as folder:
-        registry = ModelRegistry(Path(folder))
-        return registry.load(ModelSpec(BUILT_IN), device=torch.device("cpu"))
 
 
 def photograph(size: tuple[int, int]) -> np.ndarray:

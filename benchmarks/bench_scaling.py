@@ -13,10 +13,11 @@ from measuring import main, measure, show_machine
 from photographs import photograph, silence, write_copies
 from segment_anything import SamPredictor
 
-from models import ARCHITECTURES, random_sam
+from models import ARCHITECTURES, load_predictor
 from napari_glmedsa.cli import predict as command
 from napari_glmedsa.cli.app import run
-from napari_glmedsa.inference import Predictor, Prompts
+from napari_glmedsa.inference import Prompts
+from napari_glmedsa.inference.attention import unfuse_attention
 
 MEGAPIXELS = (1, 4, 12, 24, 50)
 POINTS = (1, 4, 16, 64)
@@ -26,7 +27,7 @@ IMAGES = (2, 8, 32)
 def stock_pixels(args: argparse.Namespace, *, n: int) -> Mapping[str, Any]:
     """Measure ``set_image`` and one ``predict`` for an image of n megapixels."""
     torch.set_grad_enabled(False)  # as its users do
-    predictor, image = SamPredictor(random_sam(args.model)), photograph(n)
+    predictor, image = stock_predictor(args.model), photograph(n)
     prompts = points_in(image, 1)
 
     def see_and_click() -> None:
@@ -38,7 +39,7 @@ def stock_pixels(args: argparse.Namespace, *, n: int) -> Mapping[str, Any]:
 
 def our_pixels(args: argparse.Namespace, *, n: int) -> Mapping[str, Any]:
     """Measure ``encode`` and one ``predict`` for an image of n megapixels."""
-    predictor, image = Predictor(random_sam(args.model), fingerprint=""), photograph(n)
+    predictor, image = load_predictor(args.model), photograph(n)
     prompts = points_in(image, 1)
     return measure(
         lambda: predictor.predict(predictor.encode(image), prompts),
@@ -49,7 +50,7 @@ def our_pixels(args: argparse.Namespace, *, n: int) -> Mapping[str, Any]:
 def stock_points(args: argparse.Namespace, *, n: int) -> Mapping[str, Any]:
     """Measure ``predict`` with n points on an image of one megapixel."""
     torch.set_grad_enabled(False)
-    predictor, image = SamPredictor(random_sam(args.model)), photograph(1)
+    predictor, image = stock_predictor(args.model), photograph(1)
     predictor.set_image(image)
     prompts = points_in(image, n)
     return measure(lambda: _stock_click(predictor, prompts), repeats=20 * args.repeats)
@@ -57,7 +58,7 @@ def stock_points(args: argparse.Namespace, *, n: int) -> Mapping[str, Any]:
 
 def our_points(args: argparse.Namespace, *, n: int) -> Mapping[str, Any]:
     """Do as `stock_points`."""
-    predictor, image = Predictor(random_sam(args.model), fingerprint=""), photograph(1)
+    predictor, image = load_predictor(args.model), photograph(1)
     embedding, prompts = predictor.encode(image), points_in(image, n)
     return measure(
         lambda: predictor.predict(embedding, prompts), repeats=20 * args.repeats
@@ -66,7 +67,7 @@ def our_points(args: argparse.Namespace, *, n: int) -> Mapping[str, Any]:
 
 def images(args: argparse.Namespace, *, n: int) -> Mapping[str, Any]:
     """Measure ``glmedsa predict`` on n files of one megapixel, without the loading."""
-    predictor = Predictor(random_sam(args.model), fingerprint="")
+    predictor = load_predictor(args.model)
     command.load_predictor = lambda *_: predictor
     with TemporaryDirectory() as folder, silence():
         write_copies(photograph(1), n, Path(folder))
@@ -88,6 +89,13 @@ VARIANTS = {
     for n in numbers
     for whose, run_one in runs.items()
 }
+
+
+def stock_predictor(model: str | None) -> SamPredictor:
+    """Return SAM's own predictor of the same model."""
+    sam = load_predictor(model).sam
+    unfuse_attention(sam.image_encoder)
+    return SamPredictor(sam)
 
 
 def points_in(image: np.ndarray, n: int) -> Prompts:
@@ -126,7 +134,11 @@ def _stock_click(predictor: SamPredictor, prompts: Prompts) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("--model", choices=list(ARCHITECTURES), default="vit_mini")
+    parser.add_argument(
+        "--model",
+        choices=list(ARCHITECTURES),
+        help="with random weights, whose masks are noise (default: the built-in base)",
+    )
     result = main(__doc__.split("\n")[0], VARIANTS, parser)
     if result:
         show(result)

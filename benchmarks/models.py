@@ -1,10 +1,16 @@
-"""Models with random weights, as they are after training: no table is zero."""
+"""The built-in base, and models with random weights as after training."""
+
+import tempfile
+from pathlib import Path
 
 import torch
 from segment_anything.modeling import Sam
 
 from napari_glmedsa.adapters import GLMedSAConfig, inject_adapters, iter_adapters
-from napari_glmedsa.inference import SamArchitecture, build_sam
+from napari_glmedsa.inference import Predictor, SamArchitecture, build_sam
+from napari_glmedsa.registry import ModelRegistry, ModelSpec
+
+BUILT_IN = "sam_vit_mini"
 
 ARCHITECTURES = {
     "vit_mini": SamArchitecture(
@@ -29,3 +35,12 @@ def random_sam(name: str, *, adapted: bool = False) -> Sam:
             for _, adapter in iter_adapters(sam.image_encoder):
                 adapter.up.weight.normal_(0, 0.01)
     return sam
+
+
+def load_predictor(model: str | None) -> Predictor:
+    """Return the built-in base, or a model of `ARCHITECTURES` with random weights."""
+    if model is not None:
+        return Predictor(random_sam(model), fingerprint="")
+    with tempfile.TemporaryDirectory() as folder:
+        registry = ModelRegistry(Path(folder))
+        return registry.load(ModelSpec(BUILT_IN), device=torch.device("cpu"))
