@@ -15,6 +15,7 @@ from torch.nn import functional
 
 _CHUNK = 2**20  # elements of the map per thread: a few MB, measured
 _NARROW = 32  # rows of a map too short for vector units to add a bias to
+_KEPT = 2**23  # elements of a map small enough to be kept for its gradient
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, bias_h: Tensor, bias_w: Tensor) -> Tensor:
@@ -34,7 +35,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias_h: Tensor, bias_w: Tensor) -> T
     Tensor
         (G, H * W, D).
     """
-    if q.device.type == "cpu":
+    if q.device.type == "cpu" and not _is_kept(q, k):
         if bias_w.shape[-1] < _NARROW:
             return _chunked(*_with_bias(q, k, bias_h, bias_w), v, None, None)
         return _chunked(q, k, v, bias_h, bias_w)
@@ -42,6 +43,12 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias_h: Tensor, bias_w: Tensor) -> T
     if q.device.type == "cuda":
         return _flash(q, k, v)
     return torch.bmm(torch.bmm(q, k.transpose(1, 2)).softmax(dim=-1), v)
+
+
+def _is_kept(q: Tensor, k: Tensor) -> bool:
+    """Say whether a gradient will need the whole map, and it takes little memory."""
+    has_gradient = torch.is_grad_enabled() and q.requires_grad
+    return has_gradient and len(q) * q.shape[1] * k.shape[1] <= _KEPT
 
 
 def _with_bias(

@@ -39,11 +39,13 @@ def close(ours, theirs, relative):
 
 
 @pytest.mark.parametrize("band", [1, 9, 1024])
+@pytest.mark.parametrize("kept", [0, 2**23])
 def test_fused_blocks_give_the_stock_embedding_and_gradients(
-    tiny_sam, batch, band, monkeypatch
+    tiny_sam, batch, band, kept, monkeypatch
 ):
     """However many tokens, or rows of windows, are worked on at a time."""
     monkeypatch.setattr(attention, "_BAND", band)
+    monkeypatch.setattr(grid_attention, "_KEPT", kept)
     stock = tiny_sam.image_encoder
     fused = copy.deepcopy(stock)
     fuse_attention(fused)
@@ -159,10 +161,17 @@ def plain(q, k, v, bias_h, bias_w):
     return (q @ k.transpose(1, 2) + bias).softmax(-1) @ v
 
 
+@pytest.fixture(params=["a map that is kept", "a map that is computed again"])
+def kept(request, monkeypatch):
+    if request.param == "a map that is computed again":
+        monkeypatch.setattr(grid_attention, "_KEPT", 0)
+
+
 NARROW_AND_WIDE = pytest.mark.parametrize("size", [(3, 2), (2, 33)], ids=str)
 
 
 @NARROW_AND_WIDE
+@pytest.mark.usefixtures("kept")
 @pytest.mark.parametrize("chunk", [1, 7 * 66, 2**20])
 def test_chunks_of_any_size_give_the_whole_map_and_its_gradients(
     size, chunk, monkeypatch
@@ -179,6 +188,7 @@ def test_chunks_of_any_size_give_the_whole_map_and_its_gradients(
 
 
 @NARROW_AND_WIDE
+@pytest.mark.usefixtures("kept")
 def test_gradients_pass_the_check_in_float64(size):
     assert torch.autograd.gradcheck(attend, parts(*size, groups=1, dim=2))
 
