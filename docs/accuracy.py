@@ -101,6 +101,7 @@ def parts(pictures: Path) -> Mapping[str, Callable[[Path], str]]:
     """Return what makes each part of the page."""
     found: dict[str, Callable[[Path], str]] = {
         "shipped": built_in.shipped,
+        "shipped-short": built_in.shipped_short,
         "clicks": built_in.clicks,
         "against-base": built_in.against_base,
         "table1-short": table_short,
