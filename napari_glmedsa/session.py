@@ -236,17 +236,18 @@ class SegmentationSession:
         def encode(job: Job) -> ImageEmbedding:
             from napari_glmedsa.inference import to_rgb_uint8
 
-            def on_block(done: int, depth: int) -> None:
-                job.raise_if_cancelled()
-                self.embedding_progress.emit(done, depth)
-
             started = time.perf_counter()
             rgb = to_rgb_uint8(image)
             job.raise_if_cancelled()
             key = predictor.embedding_key(rgb)
             embedding = cache.get(key, device=predictor.device) if cache else None
             if embedding is None:
-                embedding = predictor.encode(rgb, key=key, on_block=on_block)
+                embedding = predictor.encode(
+                    rgb,
+                    key=key,
+                    on_block=self.embedding_progress.emit,
+                    check=job.raise_if_cancelled,
+                )
                 if cache:
                     cache.put(embedding)
             predictor.prepare(embedding)  # the first click is as fast as later ones

@@ -8,6 +8,8 @@ and its memory is used again for the next, where fresh memory costs as much time
 the copying of it.
 """
 
+from collections.abc import Callable
+
 import torch
 from segment_anything.modeling import ImageEncoderViT
 from segment_anything.modeling.common import MLPBlock
@@ -29,6 +31,7 @@ class FusedAttention(Attention):  # type: ignore[misc]  # segment_anything has n
     """
 
     window_size: int
+    check: Callable[[], None] | None = None  # see `checking`
 
     def forward(self, x: Tensor) -> Tensor:
         """Map normalised tokens (B, H, W, C) to the same shape."""
@@ -46,7 +49,8 @@ class FusedAttention(Attention):  # type: ignore[misc]  # segment_anything has n
         batch, height, width, channels = x.shape
         grids = _to_windows(self._padded(self.qkv(x), window), window, self.num_heads)
         q, k, v = grids  # each (B * windows * heads, h * w, head_dim)
-        y = attend(q * self.scale, k, v, *self._position_bias(q, window))
+        bias = self._position_bias(q, window)
+        y = attend(q * self.scale, k, v, *bias, check=self.check)
         y = _from_windows(y, window, (batch, height, width, channels))
         result: Tensor = self.proj(y)
         return result

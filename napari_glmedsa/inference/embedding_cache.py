@@ -69,7 +69,7 @@ class EmbeddingCache:
 
     def __contains__(self, key: str) -> bool:
         path = self._path(key)
-        return key in self._kept or (path is not None and path.is_file())
+        return key in self._kept or (path is not None and _is_file(path))
 
     def get(self, key: str, *, device: torch.device) -> ImageEmbedding | None:
         """Return the embedding of that key on the device, or None.
@@ -106,8 +106,10 @@ class EmbeddingCache:
 
     def _read(self, key: str) -> ImageEmbedding | None:
         path = self._path(key)
-        if path is None or not path.is_file():
+        if path is None or not _is_file(path):
             return None
+        import torch
+
         from napari_glmedsa.inference.embedding import ImageEmbedding
 
         # A folder that may only be read is of use, too.
@@ -115,6 +117,8 @@ class EmbeddingCache:
             with open_safetensors(path, "pt") as file:
                 header = file.metadata() or {}
                 features = file.get_tensor("features")
+            if features.dtype != torch.float16:
+                raise CheckpointError(f"{path.name} holds {features.dtype}.")
             original_size, input_size = header["original_size"], header["input_size"]
             if header["digest"] != _digest(key, original_size, input_size, features):
                 raise CheckpointError(f"{path.name} is not what was written.")
@@ -175,6 +179,14 @@ class EmbeddingCache:
                 if total <= self.disk_bytes - slack:
                     break
         self._unchecked = min(slack, self.disk_bytes - total)
+
+
+def _is_file(path: Path) -> bool:
+    """Say whether a file is there and may be seen; a folder of others may be closed."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def default_cache_folder() -> Path:

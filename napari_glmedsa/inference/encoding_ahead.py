@@ -63,12 +63,11 @@ class EncodingAhead:
         while self._waiting:
             try:
                 image, key = self._read(check)
-                if key not in self._cache:
-                    embedding = self._predictor.encode(
-                        image, key=key, on_block=lambda *_: check()
-                    )
+                known = self._cache.get(key, device=self._predictor.device)
+                if known is None:
+                    embedding = self._predictor.encode(image, key=key, check=check)
                     self._cache.put(embedding)
-            except GLMedSAError as error:
+            except (GLMedSAError, OSError) as error:
                 logger.debug("image not encoded ahead: %s", error)
                 if isinstance(error, DeviceError):  # there is no room for others either
                     self._waiting.clear()

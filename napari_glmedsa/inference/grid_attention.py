@@ -6,7 +6,7 @@ processor's cache. The map as a whole (12 x 4096 x 4096 for SAM's global blocks)
 never in memory, neither forwards nor backwards.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -18,7 +18,15 @@ _NARROW = 32  # rows of a map too short for vector units to add a bias to
 _KEPT = 2**23  # elements of a map small enough to be kept for its gradient
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, bias_h: Tensor, bias_w: Tensor) -> Tensor:
+def attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    bias_h: Tensor,
+    bias_w: Tensor,
+    *,
+    check: Callable[[], None] | None = None,
+) -> Tensor:
     """Return ``softmax(q @ k.T + bias) @ v`` with gradients for all five.
 
     Parameters
@@ -29,6 +37,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias_h: Tensor, bias_w: Tensor) -> T
     bias_h, bias_w
         (G, H * W, H) and (G, H * W, W): what every query adds to the keys of
         a row and to those of a column.
+    check
+        Called after every chunk of the map; what it raises ends the work.
 
     Returns
     -------
@@ -37,8 +47,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias_h: Tensor, bias_w: Tensor) -> T
     """
     if q.device.type == "cpu" and not _is_kept(q, k):
         if bias_w.shape[-1] < _NARROW:
-            return _chunked(*_with_bias(q, k, bias_h, bias_w), v, None, None)
-        return _chunked(q, k, v, bias_h, bias_w)
+            q, k = _with_bias(q, k, bias_h, bias_w)
+            return _chunked(q, k, v, None, None, check)
+        return _chunked(q, k, v, bias_h, bias_w, check)
     q, k = _with_bias(q, k, bias_h, bias_w)
     if q.device.type == "cuda":
         return _flash(q, k, v)
@@ -75,9 +86,14 @@ def _flash(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def _chunked(
-    q: Tensor, k: Tensor, v: Tensor, bias_h: Tensor | None, bias_w: Tensor | None
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    bias_h: Tensor | None,
+    bias_w: Tensor | None,
+    check: Callable[[], None] | None,
 ) -> Tensor:
-    result: Tensor = _ChunkedAttention.apply(q, k, v, bias_h, bias_w)
+    result: Tensor = _ChunkedAttention.apply(q, k, v, bias_h, bias_w, check)
     return result
 
 
@@ -92,11 +108,14 @@ class _ChunkedAttention(torch.autograd.Function):
         v: Tensor,
         bias_h: Tensor | None,
         bias_w: Tensor | None,
+        check: Callable[[], None] | None,
     ) -> Tensor:
         ctx.save_for_backward(q, k, v, bias_h, bias_w)
         result = torch.empty_like(v)
         for heads, rows, weights in _maps(q, k, bias_h, bias_w):
             torch.bmm(weights, v[heads], out=result[heads, rows])
+            if check is not None:
+                check()
         return result
 
     @staticmethod
@@ -123,7 +142,7 @@ class _ChunkedAttention(torch.autograd.Function):
                 grid = scores.view(*scores.shape[:2], grad_h.shape[-1], -1)
                 grad_h[heads, rows] = grid.sum(-1)
                 grad_w[heads, rows] = grid.sum(-2)
-        return grad_q, grad_k.to(k.dtype), grad_v.to(v.dtype), grad_h, grad_w
+        return grad_q, grad_k.to(k.dtype), grad_v.to(v.dtype), grad_h, grad_w, None
 
 
 def _maps(

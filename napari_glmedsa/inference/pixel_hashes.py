@@ -84,7 +84,7 @@ class PixelHashes:
     def _forget_the_dead(self) -> None:
         for number, known in list(self._known.items()):
             if known.memory() is None:
-                del self._known[number]
+                self._known.pop(number, None)  # another thread may have
 
 
 def _of_parts(image: NDArray[np.uint8], compute: Callable[[memoryview], T]) -> list[T]:

@@ -27,8 +27,12 @@ from napari_glmedsa.inference.pixel_hashes import PixelHashes
 from napari_glmedsa.inference.prepared_decoder import PreparedDecoder
 from napari_glmedsa.inference.preprocess import input_resize, model_input
 from napari_glmedsa.inference.prompts import Prompts
-
-BlockCallback = Callable[[int, int], None]
+from napari_glmedsa.inference.watching import (
+    BlockCallback,
+    Check,
+    checking,
+    reporting,
+)
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -150,6 +154,7 @@ class Predictor:
         *,
         key: str | None = None,
         on_block: BlockCallback | None = None,
+        check: Check | None = None,
     ) -> ImageEmbedding:
         """Run the image encoder.
 
@@ -160,8 +165,10 @@ class Predictor:
         key
             Its `embedding_key`, if that is known already.
         on_block
-            Called as ``on_block(done, depth)`` after every ViT block, in this
-            thread; what it raises (`Cancelled`, say) ends the encoding.
+            Called as ``on_block(done, depth)`` after every ViT block, in this thread.
+        check
+            Called all along, many times within a block; what it raises (`Cancelled`,
+            say) ends the encoding.
 
         Raises
         ------
@@ -169,9 +176,11 @@ class Predictor:
             If memory runs out.
         """
         key = key or self.embedding_key(image)
-        with _clear_memory_errors(), self._report_blocks(on_block), self._autocast():
-            tensor, input_size = model_input(self.sam, image)
-            features = self.sam.image_encoder(tensor).float()
+        encoder = self.sam.image_encoder
+        with _clear_memory_errors(), self._autocast():
+            tensor, input_size = model_input(self.sam, image, check=check)
+            with reporting(encoder, on_block), checking(encoder, check):
+                features = encoder(tensor).float()
         height, width = image.shape[:2]
         return ImageEmbedding(features, (height, width), input_size, key)
 
@@ -263,26 +272,6 @@ class Predictor:
     def _autocast(self) -> torch.autocast:
         dtype = _AUTOCAST.get(self.precision)
         return torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None)
-
-    @contextmanager
-    def _report_blocks(self, on_block: BlockCallback | None) -> Iterator[None]:
-        if on_block is None:
-            yield
-            return
-        done = 0
-
-        def hook(*_: object) -> None:  # a value returned would replace the output
-            nonlocal done
-            done += 1
-            on_block(done, self.depth)
-
-        blocks = self.sam.image_encoder.blocks
-        handles = [block.register_forward_hook(hook) for block in blocks]
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Any image layer's array to RGB uint8, and that to the model's square input."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Literal
@@ -106,7 +107,11 @@ def _to_uint8(values: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def resize_to_input(
-    image: NDArray[np.uint8], length: int, how: Resize = "longest_side"
+    image: NDArray[np.uint8],
+    length: int,
+    how: Resize = "longest_side",
+    *,
+    check: Callable[[], None] | None = None,
 ) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     """Shrink or enlarge an image for the model's square input, before padding.
 
@@ -120,6 +125,9 @@ def resize_to_input(
         ``"longest_side"`` keeps the proportions, as SAM does; ``"square"`` fills
         the input, as the Med-SA release does; ``"square_bicubic"`` too, with the
         filter and the rounding (down) of MedSAM.
+    check
+        Called again and again while a large photograph is shrunk; what it raises ends
+        that.
 
     Returns
     -------
@@ -132,10 +140,14 @@ def resize_to_input(
     scale = length / max(image.shape[:2])
     height, width = (max(1, int(side * scale + 0.5)) for side in image.shape[:2])
     size = (height, width) if how == "longest_side" else (length, length)
-    return _resized(image, size), size
+    return _resized(image, size, check), size
 
 
-def _resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+def _resized(
+    image: NDArray[np.uint8],
+    size: tuple[int, int],
+    check: Callable[[], None] | None,
+) -> NDArray[np.uint8]:
     """Resize as Pillow does, which SAM goes by; large photographs on all processors.
 
     Pillow narrows the rows first, rounds, and then shortens the columns. No row knows
@@ -146,8 +158,12 @@ def _resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint
         n_rows = max(1, _BAND // image[0].nbytes)
         bands = [image[top : top + n_rows] for top in range(0, len(image), n_rows)]
         with ThreadPoolExecutor(min(cpu_cores(), _MAX_THREADS)) as threads:
-            narrow = partial(_bilinear, width=width)
-            image = np.concatenate(list(threads.map(narrow, bands)))
+            narrowed = []
+            for band in threads.map(partial(_bilinear, width=width), bands):
+                narrowed.append(band)
+                if check is not None:
+                    check()
+        image = np.concatenate(narrowed)
     return _bilinear(image, width=width, height=height)
 
 
@@ -179,7 +195,12 @@ def _stretched_bicubically(image: NDArray[np.uint8], side: int) -> NDArray[np.ui
     return stretched.astype(np.uint8)
 
 
-def model_input(sam: Sam, image: NDArray[np.uint8]) -> tuple[Tensor, tuple[int, int]]:
+def model_input(
+    sam: Sam,
+    image: NDArray[np.uint8],
+    *,
+    check: Callable[[], None] | None = None,
+) -> tuple[Tensor, tuple[int, int]]:
     """Turn an RGB image into SAM's input: resized, normalised, padded.
 
     Parameters
@@ -189,6 +210,8 @@ def model_input(sam: Sam, image: NDArray[np.uint8]) -> tuple[Tensor, tuple[int, 
         ``input_resize``, if there is one, says how to resize.
     image
         (H, W, 3) uint8.
+    check
+        As of `resize_to_input`.
 
     Returns
     -------
@@ -196,7 +219,7 @@ def model_input(sam: Sam, image: NDArray[np.uint8]) -> tuple[Tensor, tuple[int, 
         Tensor (1, 3, S, S) float32 and the (H, W) of the image in it.
     """
     length = sam.image_encoder.img_size
-    resized, size = resize_to_input(image, length, input_resize(sam))
+    resized, size = resize_to_input(image, length, input_resize(sam), check=check)
     tensor = torch.as_tensor(resized, device=sam.device).permute(2, 0, 1)[None]
     return sam.preprocess(tensor.contiguous()), size
 

@@ -7,10 +7,13 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from napari_glmedsa.evaluation import iou
 from napari_glmedsa.inference import (
@@ -98,6 +101,12 @@ def empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
+def other_type(path: Path) -> None:
+    with safe_open(path, "pt") as file:
+        header, features = file.metadata(), file.get_tensor("features")
+    save_file({"features": features.bfloat16()}, path, metadata=header)
+
+
 def swap(path: Path) -> None:
     other = embedding(9)
     EmbeddingCache(path.parent).put(other)
@@ -105,7 +114,7 @@ def swap(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [damage_header, damage_one_bit, cut_off, empty, swap]
+    "damage", [damage_header, damage_one_bit, cut_off, empty, other_type, swap]
 )
 def test_a_damaged_entry_counts_as_missing_and_is_replaced(folder, damage):
     kept = embedding(3)
@@ -125,6 +134,23 @@ def test_an_entry_of_another_version_is_not_trusted(folder, monkeypatch):
         patch.setattr("napari_glmedsa.inference.embedding_cache.__version__", "0.0.1")
         EmbeddingCache(folder).put(kept)
     assert EmbeddingCache(folder).get(kept.key, device=CPU) is None
+
+
+def test_a_folder_that_may_not_be_entered_only_costs_speed(folder, monkeypatch):
+    """As that of another user of the computer."""
+    kept = embedding(1)
+    EmbeddingCache(folder).put(kept)
+
+    def closed(path: Path, **_: Any) -> os.stat_result:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patch:  # root, who may run tests, enters all folders
+        patch.setattr(Path, "stat", closed)
+        cache = EmbeddingCache(folder)
+        assert kept.key not in cache
+        assert cache.get(kept.key, device=CPU) is None
+        cache.put(kept)
+        assert cache.get(kept.key, device=CPU) is not None
 
 
 def test_the_folder_stays_within_its_bytes_and_keeps_what_was_used_last(folder):

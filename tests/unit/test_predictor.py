@@ -24,6 +24,8 @@ from napari_glmedsa.inference import (
     build_sam,
     decode_masks,
     device,
+    grid_attention,
+    preprocess,
     resize_sam,
     resolve_device,
     resolve_precision,
@@ -279,6 +281,33 @@ def test_every_block_is_reported_and_the_report_may_cancel(predictor, image):
     assert len(steps) == 4
     predictor.encode(image)
     assert len(steps) == 4  # no hook stays behind
+
+
+@pytest.mark.parametrize("bands", [1, 4], ids=["a small image", "a large one"])
+def test_an_encoding_can_be_ended_while_it_shrinks_and_within_every_block(
+    predictor, image, bands, monkeypatch
+):
+    """A block of ViT-B takes most of a second: too long for a click to wait."""
+    monkeypatch.setattr(preprocess, "_BAND", image.nbytes // bands)
+    monkeypatch.setattr(grid_attention, "_CHUNK", 1)
+    expected = predictor.encode(image).features
+    blocks, looks = [], []
+    predictor.encode(
+        image,
+        on_block=lambda done, _: blocks.append(done),
+        check=lambda: looks.append(len(blocks)),
+    )
+    assert all(looks.count(block) > 10 for block in range(predictor.depth))
+    for last in range(0, len(looks), 7):
+        count = iter(range(last + 1))
+
+        def end(count=count) -> None:
+            if next(count) == last:  # noqa: B023
+                raise Cancelled
+
+        with pytest.raises(Cancelled):
+            predictor.encode(image, check=end)
+    assert torch.equal(predictor.encode(image).features, expected)  # nothing stays
 
 
 def test_the_key_of_an_embedding_names_pixels_model_and_precision(tiny_sam, image):

@@ -435,6 +435,10 @@ def cached_keys(folder: Path) -> set[str]:
     return {path.stem for path in folder.glob("cache/*.safetensors")}
 
 
+def entry_bytes(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.glob("cache/*.safetensors"))
+
+
 def test_images_are_encoded_ahead_and_cost_nothing_when_they_are_looked_at(
     cached, tmp_path, image
 ):
@@ -511,9 +515,28 @@ def test_the_first_click_finds_the_decoder_prepared(said, image, monkeypatch):
 
 def test_an_image_that_cannot_be_read_ahead_is_passed_over(cached, tmp_path, image):
     said = cached()
-    said.session.encode_ahead([np.full((8, 8, 3), np.nan), image])
+
+    def gone() -> np.ndarray:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    said.session.encode_ahead([np.full((8, 8, 3), np.nan), gone, image])
     wait_until(lambda: len(cached_keys(tmp_path)) == 1)
     assert said.errors == []
+
+
+def test_what_an_older_version_kept_is_encoded_ahead_again(
+    cached, tmp_path, image, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr("napari_glmedsa.inference.embedding_cache.__version__", "0.0.1")
+        said = cached()
+        said.session.encode_ahead([image])
+        wait_until(lambda: len(cached_keys(tmp_path)) == 1)
+        said.session.close()
+    before = entry_bytes(tmp_path)
+    said = cached()
+    said.session.encode_ahead([image])
+    wait_until(lambda: entry_bytes(tmp_path) not in (before, b""))
 
 
 def test_after_another_model_is_chosen_it_encodes_ahead(cached, tmp_path, image):
