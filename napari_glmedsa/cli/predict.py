@@ -117,8 +117,9 @@ def predict(
     spec = model_spec(model)
     share = own_share()
     own = share.of(paths)
-    if not own:
-        return  # others do all there is
+    if not own:  # others do all there is
+        share.wait_for_all()
+        return
     predictor = load_predictor(spec, share.device(device), precision)
     job = _Job(predictor, str(spec), clicks, output, overlay, share)
     prepare_folder(output)  # last: a mistake above leaves no empty folder
@@ -127,6 +128,7 @@ def predict(
         remark(f"No --point given: clicking {whose}.")
 
     failed = _segment_all(job, own, as_json=as_json)
+    share.wait_for_all()
     if failed:
         complain(
             f"{len(failed)} of {len(own)} images failed"

@@ -3,11 +3,14 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 from napari_glmedsa.errors import DeviceError
 
 T = TypeVar("T")
+
+_PATIENCE = timedelta(days=30)  # until the slowest of them is done; a launcher ends all
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,20 @@ class Share:
 
         cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
         return f"cuda:{self.local_rank % cards}" if cards else name
+
+    def wait_for_all(self) -> None:
+        """Wait until every process is done.
+
+        To the launcher one that ends with failures has crashed, and it ends the
+        others. Without a launcher there is nothing to wait with, and no need to.
+        """
+        if self.count == 1 or "MASTER_ADDR" not in os.environ:
+            return
+        from torch import distributed
+
+        distributed.init_process_group("gloo", timeout=_PATIENCE)
+        distributed.barrier()
+        distributed.destroy_process_group()
 
 
 ONLY = Share()

@@ -525,11 +525,8 @@ def test_processes_share_the_images_and_none_is_done_twice(
     assert sorted(name for part in done for name in part) == names
 
 
-def test_two_processes_that_accelerate_starts_do_every_image_once(predict, tmp_path):
-    """Real ones: what they are told comes from the launcher."""
-    names = [f"s{index}.png" for index in range(5)]
-    for name in names:
-        os.link(tmp_path / "a.png", tmp_path / name)
+def in_two_processes(folder, *names):
+    """Let accelerate start two processes: what they are told comes from it."""
     command = [
         *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"),
         *("--num_processes", "2", "--num_machines", "1", "--main_process_port", "0"),
@@ -537,14 +534,37 @@ def test_two_processes_that_accelerate_starts_do_every_image_once(predict, tmp_p
         *("-m", "napari_glmedsa", "predict", *names, "--output", "out", "--json"),
         *("--model", "sam_tiny+tiny_adapter", "--device", "cpu"),
     ]
-    done = subprocess.run(
+    return subprocess.run(
         command,
-        cwd=tmp_path,
+        cwd=folder,
         env={**os.environ, "ACCELERATE_USE_CPU": "true"},
         capture_output=True,
         text=True,
         timeout=240,
     )
+
+
+@pytest.mark.usefixtures("predict")
+def test_a_process_whose_images_fail_does_not_end_the_other_one(tmp_path):
+    names = [f"s{index:02}.png" for index in range(40)]
+    for index, name in enumerate(names):
+        if index % 2:
+            os.link(tmp_path / "a.png", tmp_path / name)
+        else:
+            (tmp_path / name).write_text("no image")
+    done = in_two_processes(tmp_path, *names)
+    assert done.returncode != 0
+    told = [json.loads(line)["image"] for line in done.stdout.splitlines()]
+    assert told == names[1::2]
+    assert "20 of 20 images failed" in done.stderr
+
+
+@pytest.mark.usefixtures("predict")
+def test_two_processes_that_accelerate_starts_do_every_image_once(tmp_path):
+    names = [f"s{index}.png" for index in range(5)]
+    for name in names:
+        os.link(tmp_path / "a.png", tmp_path / name)
+    done = in_two_processes(tmp_path, *names)
     assert done.returncode == 0, done.stderr[-3000:]
     told = [json.loads(line) for line in done.stdout.splitlines()]
     assert sorted(line["image"] for line in told) == names
