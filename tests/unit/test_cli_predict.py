@@ -546,17 +546,19 @@ def in_two_processes(folder, *names):
 
 @pytest.mark.usefixtures("predict")
 def test_a_process_whose_images_fail_does_not_end_the_other_one(tmp_path):
-    names = [f"s{index:02}.png" for index in range(40)]
+    large = tmp_path / "large.png"  # so that the other one is long done
+    Image.new("RGB", (8000, 6000)).save(large)
+    names = [f"s{index:02}.png" for index in range(12)]
     for index, name in enumerate(names):
         if index % 2:
-            os.link(tmp_path / "a.png", tmp_path / name)
+            os.link(large, tmp_path / name)
         else:
             (tmp_path / name).write_text("no image")
     done = in_two_processes(tmp_path, *names)
     assert done.returncode != 0
     told = [json.loads(line)["image"] for line in done.stdout.splitlines()]
     assert told == names[1::2]
-    assert "20 of 20 images failed" in done.stderr
+    assert "6 of 6 images failed" in done.stderr
 
 
 @pytest.mark.usefixtures("predict")
