@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import numpy as np
 
@@ -15,15 +14,11 @@ from napari_glmedsa.baselines.segmenter import (
 )
 from napari_glmedsa.baselines.training import NetworkTrainer
 from napari_glmedsa.benchmark.answers import Answer
+from napari_glmedsa.benchmark.begun import BegunTraining
 from napari_glmedsa.benchmark.index import dataset
 from napari_glmedsa.benchmark.made import Made, OnProgress
 from napari_glmedsa.benchmark.parts import Parts
 from napari_glmedsa.evaluation import Case
-from napari_glmedsa.training.checkpoint import (
-    CHECKPOINT,
-    read_checkpoint,
-    write_checkpoint,
-)
 from napari_glmedsa.training.config import TrainingConfig
 
 CLASSICS: Mapping[str, type[Segmenter]] = {
@@ -36,7 +31,7 @@ def make_automatic(
     name: str,
     config: TrainingConfig,
     parts: Parts,
-    folder: Path,
+    begun: BegunTraining,
     *,
     size: int,
     device: str,
@@ -50,8 +45,8 @@ def make_automatic(
         Of `NETWORKS` or `CLASSICS`.
     config
         How to train.
-    parts, folder
-        What to learn from, and where the checkpoint is.
+    parts, begun
+        What to learn from, and where that goes on.
     size
         Pixels of the square input.
     device, say
@@ -67,10 +62,9 @@ def make_automatic(
     assert name in NETWORKS
     network = build_network(name, size=size, seed=config.seed)
     trainer = NetworkTrainer(network, config, size=size, device=device)
-    path = folder / CHECKPOINT
-    state = read_checkpoint(path)
+    state = begun.read()
     seconds, curve = 0.0, []
-    if state is not None:
+    if state:
         trainer.load_state_dict(state)
         seconds, curve = float(state["seconds"]), list(state.get("curve", []))
     train = dataset(parts.train)
@@ -80,7 +74,7 @@ def make_automatic(
         seconds += time.monotonic() - started
         curve.append({"epoch": trainer.epoch, "loss": loss})
         known = {"seconds": seconds, "curve": curve}
-        write_checkpoint(path, {**trainer.state_dict(), **known})
+        begun.write({**trainer.state_dict(), **known})
     return Made(
         _automatic(NetworkSegmenter(network, size=size)),
         trainable=sum(p.numel() for p in network.parameters()),

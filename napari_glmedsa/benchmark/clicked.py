@@ -2,22 +2,17 @@
 
 import time
 from collections import deque
-from pathlib import Path
 
 from segment_anything.modeling import Sam
 
 from napari_glmedsa.benchmark.answers import Answer
+from napari_glmedsa.benchmark.begun import BegunTraining
 from napari_glmedsa.benchmark.index import dataset
 from napari_glmedsa.benchmark.made import CHECKPOINT_SECONDS, Made, OnProgress
 from napari_glmedsa.benchmark.parts import Parts
 from napari_glmedsa.evaluation import Case, replay_clicks
 from napari_glmedsa.inference import Predictor
 from napari_glmedsa.inference.device import resolve_device
-from napari_glmedsa.training.checkpoint import (
-    CHECKPOINT,
-    read_checkpoint,
-    write_checkpoint,
-)
 from napari_glmedsa.training.config import TrainingConfig
 from napari_glmedsa.training.events import EpochEvent, StepEvent
 from napari_glmedsa.training.trainer import Trainer
@@ -27,7 +22,7 @@ def make_clicked(
     sam: Sam,
     config: TrainingConfig | None,
     parts: Parts,
-    folder: Path,
+    begun: BegunTraining,
     *,
     clicks: int,
     seed: int,
@@ -42,8 +37,8 @@ def make_clicked(
         The base.
     config
         How to train; None leaves it as it is.
-    parts, folder
-        What to learn from, and where the checkpoint is.
+    parts, begun
+        What to learn from, and where that goes on.
     clicks, seed
         How many clicks `Made.segment` sets, and the source of their draws.
     device, say
@@ -55,10 +50,10 @@ def make_clicked(
     if config is not None:
         trainer = Trainer(sam, config, device=device)
         trainable = sum(p.numel() for p in trainer.trained.values())
-        seconds, curve = _train(trainer, parts, folder, say)
+        seconds, curve = _train(trainer, parts, begun, say)
         sam = trainer.sam
     total = sum(p.numel() for p in sam.parameters())
-    predictor = Predictor(sam, fingerprint=folder.name)
+    predictor = Predictor(sam, fingerprint=begun.folder.name)
 
     def segment(case: Case) -> Answer:
         answers = replay_clicks(predictor, case, n_clicks=clicks, seed=seed)
@@ -76,12 +71,11 @@ def make_clicked(
 
 
 def _train(
-    trainer: Trainer, parts: Parts, folder: Path, say: OnProgress
+    trainer: Trainer, parts: Parts, begun: BegunTraining, say: OnProgress
 ) -> tuple[float, list[dict[str, float]]]:
     """Train to the last epoch; return `Made.seconds` and `Made.curve`."""
     train, val = dataset(parts.train), dataset(parts.val)
-    path = folder / CHECKPOINT
-    state = read_checkpoint(path) or {}
+    state = begun.read()
     spent, curve = float(state.pop("seconds", 0)), list(state.pop("curve", []))
     config, started, written = trainer.config, time.monotonic(), time.monotonic()
     n_steps = config.steps_per_epoch(len(train)) * config.epochs
@@ -91,7 +85,7 @@ def _train(
 
     def keep() -> None:
         known = {"seconds": seconds(), "curve": curve}
-        write_checkpoint(path, {**trainer.state_dict(), **known})
+        begun.write({**trainer.state_dict(), **known})
 
     for event in trainer.fit(train, val, state=state or None):
         if isinstance(event, StepEvent):

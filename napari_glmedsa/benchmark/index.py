@@ -28,6 +28,8 @@ class IndexRow:
         The part of the data set, such as ``isic2016_train``.
     fold
         Of a training protocol; one fold judges epochs.
+    group
+        Photographs of one lesion have the same; empty if that is not known.
     """
 
     id: str
@@ -35,6 +37,7 @@ class IndexRow:
     mask: Path
     protocol: str
     fold: str = ""
+    group: str = ""
 
     def case(self) -> Case:
         """Read photograph and mask.
@@ -69,8 +72,9 @@ class DataIndex:
         Parameters
         ----------
         path
-            CSV with the columns id, image, mask and protocol, and fold if there are
-            folds; files are named from the index file's folder.
+            CSV with the columns id, image, mask and protocol, fold if there are folds,
+            and group if several photographs show one lesion; files are named from the
+            index file's folder.
 
         Raises
         ------
@@ -152,4 +156,5 @@ def _row(file: Path, number: int, line: dict[str, str]) -> IndexRow:
         file.parent / line["mask"],
         line["protocol"],
         line.get("fold") or "",
+        line.get("group") or "",
     )

@@ -1,7 +1,8 @@
 """The images of a table: learnt from, judging epochs, and measured on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from napari_glmedsa.benchmark.index import DataIndex, IndexRow
@@ -44,6 +45,9 @@ def choose_parts(
 ) -> Parts:
     """Return the images of a table.
 
+    What shows a lesion that is measured on is not learnt from, nor what shows one
+    that judges epochs; that is what the index says by its groups and files.
+
     Parameters
     ----------
     index
@@ -65,9 +69,14 @@ def choose_parts(
         raise ProjectError(
             f"The protocol {both[0]} cannot be learnt from and measured on; choose one."
         )
-    known = index.of(train)
+    measured = {protocol: tuple(index.of([protocol])) for protocol in tests}
+    index.of(tests)
+    known = _without(
+        index.of(train), [row for rows in measured.values() for row in rows]
+    )
     val = tuple(row for row in known if row.fold == fold)
-    learnt = tuple(row for row in known if row.fold != fold)[:images]
+    others = [row for row in known if row.fold != fold]
+    learnt = tuple(_without(others, val))[:images]
     if not val or not learnt:
         raise ProjectError(
             f"The training images have no fold {fold!r} beside others to judge epochs "
@@ -75,6 +84,14 @@ def choose_parts(
         )
     if images is not None:
         val = val[: max(1, images // 9)]
-    index.of(tests)
-    measured = {protocol: tuple(index.of([protocol])) for protocol in tests}
     return Parts(learnt, val, measured)
+
+
+def _without(rows: Sequence[IndexRow], others: Iterable[IndexRow]) -> list[IndexRow]:
+    """Return the rows that show none of the lesions of others."""
+    taken = {shown for row in others for shown in _shows(row)}
+    return [row for row in rows if not taken & _shows(row)]
+
+
+def _shows(row: IndexRow) -> set[str | Path]:
+    return {row.image.resolve(), *({row.group} if row.group else ())}

@@ -13,6 +13,7 @@ from segment_anything.modeling import Sam
 
 from napari_glmedsa.benchmark.answers import KeepAnswer, keeping_answers
 from napari_glmedsa.benchmark.automatic import make_automatic
+from napari_glmedsa.benchmark.begun import BegunTraining
 from napari_glmedsa.benchmark.clicked import make_clicked
 from napari_glmedsa.benchmark.made import Made, OnProgress
 from napari_glmedsa.benchmark.methods import METHODS
@@ -20,7 +21,6 @@ from napari_glmedsa.benchmark.parts import Parts
 from napari_glmedsa.benchmark.result import Row, RowResult, ask, finished_row
 from napari_glmedsa.metrics import JACCARD_THRESHOLD, overlap
 from napari_glmedsa.registry import ModelRegistry
-from napari_glmedsa.training.checkpoint import CHECKPOINT
 
 
 def run_row(
@@ -63,7 +63,8 @@ def run_row(
     known = finished_row(row, question, folder)
     if known is not None:
         return known
-    made = _make(row, parts, sam, folder, device, say)
+    begun = BegunTraining(folder, {**question, "learnt": list(row.learnt)})
+    made = _make(row, parts, sam, begun, device, say)
     with keeping_answers(folder) as keep:
         scores, milliseconds = _measure(made, parts, keep, say)
     result = RowResult(
@@ -80,12 +81,17 @@ def run_row(
         curve=made.curve,
     )
     result.write(folder)
-    (folder / CHECKPOINT).unlink(missing_ok=True)
+    begun.remove()
     return result
 
 
 def _make(
-    row: Row, parts: Parts, sam: Sam, folder: Path, device: str, say: OnProgress
+    row: Row,
+    parts: Parts,
+    sam: Sam,
+    begun: BegunTraining,
+    device: str,
+    say: OnProgress,
 ) -> Made:
     method = METHODS[row.method]
     config = method.config(
@@ -94,13 +100,13 @@ def _make(
     if method.is_automatic:
         size = sam.image_encoder.img_size
         return make_automatic(
-            row.method, config, parts, folder, size=size, device=device, say=say
+            row.method, config, parts, begun, size=size, device=device, say=say
         )
     return make_clicked(
         sam,
         config if method.trains != "nothing" else None,
         parts,
-        folder,
+        begun,
         clicks=row.clicks,
         seed=row.seed,
         device=device,

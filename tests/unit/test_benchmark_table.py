@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from napari_glmedsa.benchmark.cases import choose_cases
 from napari_glmedsa.benchmark.index import DataIndex
 from napari_glmedsa.benchmark.made import OnProgress
 from napari_glmedsa.benchmark.methods import GROUPS, METHODS, NOT_RUN
-from napari_glmedsa.benchmark.parts import choose_parts
+from napari_glmedsa.benchmark.parts import Parts, choose_parts
 from napari_glmedsa.benchmark.report import write_report
 from napari_glmedsa.benchmark.result import Row, RowResult
 from napari_glmedsa.benchmark.row import run_row
@@ -105,6 +106,24 @@ def test_nothing_is_learnt_from_that_is_measured_on(data):
     index = DataIndex.read(data)
     with pytest.raises(ProjectError, match="measured on"):
         choose_parts(index, train=["learn", "judge"], tests=["judge"])
+
+
+@pytest.mark.parametrize("how", ["one lesion", "one file"])
+def test_another_picture_of_what_is_measured_on_is_not_learnt_from(data, how):
+    """Nor one of a lesion that judges epochs."""
+    rows = list(DataIndex.read(data).rows)  # learnt from are 2 to 4, judges 0 and 1
+    for learnt, other in ((2, 5), (3, 0)):
+        if how == "one lesion":
+            rows[learnt] = replace(rows[learnt], group=f"g{other}")
+            rows[other] = replace(rows[other], group=f"g{other}")
+        else:
+            rows[learnt] = replace(rows[learnt], image=rows[other].image)
+    rows[1] = replace(rows[1], group="g6")
+    rows[6] = replace(rows[6], group="g6")
+    parts = choose_parts(DataIndex(tuple(rows)), train=["learn"], tests=["judge"])
+    assert [row.id for row in parts.train] == ["l4"]
+    assert [row.id for row in parts.val] == ["l0"]
+    assert [row.id for row in parts.tests["judge"]] == ["l5", "l6", "l7"]
 
 
 def test_a_protocol_without_images_is_named(data):
@@ -224,6 +243,64 @@ def test_a_row_that_was_stopped_goes_on_and_ends_the_same(
     assert steps[0] == 4
     assert without_time(resumed) == without_time(whole)
     assert not (folder / CHECKPOINT).exists()
+
+
+@pytest.fixture
+def begun(request, parts, registry, tmp_path) -> Callable[..., RowResult]:
+    """A row that was stopped after its first epoch; runs it with other arguments."""
+    method = getattr(request, "param", "gl_med_sa")
+    row = Row(method, "paper", int(method == "gl_med_sa"), 0, epochs=2)
+    arguments = {"base": "sam_tiny", "registry": registry, "folder": tmp_path / "row"}
+    steps = []
+
+    def stop(what: str, done: int, count: int) -> None:
+        steps.append((what, done))
+        if done > count // 2:
+            raise KeyboardInterrupt
+
+    def run(parts: Parts = parts, *, epochs: int = 2, **changed: object) -> RowResult:
+        return run_row(replace(row, epochs=epochs), parts, **{**arguments, **changed})
+
+    with pytest.raises(KeyboardInterrupt):
+        run(on_progress=stop)
+    assert (tmp_path / "row" / CHECKPOINT).exists()
+    return run
+
+
+@pytest.mark.parametrize("begun", ["gl_med_sa", "unet_resnet34"], indirect=True)
+def test_a_training_of_other_images_is_not_gone_on_with(begun, parts):
+    """It may have learnt what it would be measured on now."""
+    (first, *others), (judged, *rest) = parts.train, parts.tests["judge"]
+    swapped = replace(parts, train=(judged, *others), tests={"judge": (first, *rest)})
+    with pytest.raises(TrainingError, match=r"other images .* remove the folder"):
+        begun(swapped)
+    assert begun().scores
+
+
+def test_a_training_with_another_number_of_epochs_is_not_gone_on_with(begun):
+    """Its rate was that of another schedule."""
+    with pytest.raises(TrainingError, match="other settings"):
+        begun(epochs=1)
+
+
+def test_a_training_of_another_base_is_not_gone_on_with(begun, registry):
+    class Other:
+        def load_base(self, name: str, **options: object) -> tuple[object, str]:
+            return registry.load_base(name, **options)[0], "0" * 64
+
+    with pytest.raises(TrainingError, match="another base"):
+        begun(registry=Other())
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", {"epoch": 1}])
+def test_a_damaged_training_says_which_folder_to_remove(begun, tmp_path, content):
+    path = tmp_path / "row" / CHECKPOINT
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    with pytest.raises(TrainingError, match="remove the folder"):
+        begun()
 
 
 def test_figures_of_other_images_are_not_taken_for_these(
