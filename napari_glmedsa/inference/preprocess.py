@@ -84,7 +84,8 @@ def _to_uint8(values: NDArray[Any]) -> NDArray[np.uint8]:
         return values
     if values.dtype.kind == "b":
         return values.astype(np.uint8) * np.uint8(255)
-    low, high = float(values.min()), float(values.max())
+    lowest, highest = values.min(), values.max()
+    low, high = float(lowest), float(highest)
     if not np.isfinite([low, high]).all():
         raise ImageFormatError(
             "The image contains NaN or infinite values; replace them (for example by "
@@ -94,7 +95,8 @@ def _to_uint8(values: NDArray[Any]) -> NDArray[np.uint8]:
     if low < 0:
         floor, full = low, high
     elif values.dtype.kind in "ui":
-        full = float(min(2**b - 1 for b in _BIT_DEPTHS if 2**b > int(high)))
+        # Not by `high`: as a float, the largest 64-bit number is rounded up to 2**64.
+        full = float(min(2**b - 1 for b in _BIT_DEPTHS if 2**b > int(highest)))
     elif high <= 1:
         full = 1.0
     else:

@@ -87,6 +87,12 @@ def test_constant_images_of_any_type_are_fine():
                 assert to_rgb_uint8(np.full((3, 4), value, dtype)).shape == (3, 4, 3)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32, np.uint64])
+def test_the_largest_number_of_a_type_is_white(dtype):
+    values = np.full((4, 4), np.iinfo(dtype).max, dtype)
+    assert (to_rgb_uint8(values) == 255).all()
+
+
 @pytest.mark.parametrize("shape", [(5, 40, 40), (3, 20, 30), (2, 4, 9, 3), (7,), ()])
 def test_a_stack_is_refused_with_its_shape(shape):
     with pytest.raises(ImageFormatError, match=r"two-dimensional"):
