@@ -1,18 +1,23 @@
 """An image file's pixels as they are stored, or one sentence why there are none."""
 
+import itertools
 import logging
+import math
 import stat
 import struct
 import warnings
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from napari_glmedsa.errors import ImageFormatError
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile, TiffPageSeries
 
 MAX_PIXELS = 150_000_000
 """Larger images are refused: decoded and embedded they would fill the memory."""
@@ -22,6 +27,8 @@ DECODE_ERRORS = (
     *(struct.error, zlib.error, OverflowError),
 )
 """What Pillow raises on damaged files."""
+
+_MAX_PAGES = 100  # an image has one, but for its planes, previews and smaller versions
 
 # A closed list: Pillow would otherwise also start Ghostscript for an EPS file.
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "DIB", "WEBP", "GIF", "JPEG2000", "PPM")
@@ -52,10 +59,7 @@ def read_pixels(path: Path) -> NDArray[Any]:
         # first is fine up to our own limit, the second is nothing a user can mend.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=_FORMATS) as image:
-                _check_size(path, image.width * image.height)
-                _check_single_page(path, image)
-                return _to_array(ImageOps.exif_transpose(image))
+            return _read_by_pillow(path)
     except ImageFormatError:
         raise
     except MemoryError as error:
@@ -69,8 +73,6 @@ def read_pixels(path: Path) -> NDArray[Any]:
             f"{path} may not be read; check its permissions."
         ) from error
     except UnidentifiedImageError as error:
-        if path.suffix.lower() in {".tif", ".tiff"}:
-            return _read_unusual_tiff(path)
         raise ImageFormatError(
             f"{path} is not an image that can be read; save it as PNG, JPEG or TIFF."
         ) from error
@@ -78,27 +80,78 @@ def read_pixels(path: Path) -> NDArray[Any]:
         raise ImageFormatError(_damaged(path)) from error
 
 
-def _read_unusual_tiff(path: Path) -> NDArray[Any]:
+def _read_by_pillow(path: Path) -> NDArray[Any]:
+    try:
+        with Image.open(path, formats=_FORMATS) as image:
+            _check_size(path, image.width * image.height)
+            _check_single_page(path, image)
+            return _to_array(ImageOps.exif_transpose(image))
+    except UnidentifiedImageError:
+        if path.suffix.lower() not in {".tif", ".tiff"}:
+            raise
+        return _read_by_tifffile(path)
+
+
+def _read_by_tifffile(path: Path) -> NDArray[Any]:
     """Read the TIFF files that Pillow does not know, such as floating-point RGB."""
-    from skimage.io import imread
+    import tifffile
 
     chatter = logging.getLogger("tifffile")  # what it says, the sentences here say
     chatter.disabled = True
     try:
-        pixels = np.asarray(imread(path))
-    except (*DECODE_ERRORS, RuntimeError) as error:
+        with tifffile.TiffFile(path) as file:
+            _check_pages(path, file)
+            series = file.series[0]
+            _check_header(path, series)
+            pixels = series.asarray()
+            if pixels.shape != series.shape:
+                raise ImageFormatError(_damaged(path))
+    except (ImageFormatError, MemoryError):
+        raise
+    except Exception as error:  # whatever tifffile finds in a damaged file
         raise ImageFormatError(_damaged(path)) from error
     finally:
         chatter.disabled = False
-    if pixels.ndim < 2 or pixels.size == 0:
+    return np.moveaxis(pixels, 0, 2) if _in_planes(pixels.shape) else pixels
+
+
+def _check_pages(path: Path, file: "TiffFile") -> None:
+    """Refuse more pages than an image has, and a page that leads back to a former one.
+
+    Only some ways through tifffile notice such a circle; the others never end.
+    """
+    offsets = [page.offset for page in itertools.islice(file.pages, _MAX_PAGES + 1)]
+    if len(set(offsets)) < len(offsets):
         raise ImageFormatError(_damaged(path))
-    if pixels.ndim > 3 or (pixels.ndim == 3 and pixels.shape[2] > 4):
+    if len(offsets) > _MAX_PAGES:
         raise ImageFormatError(
-            f"{path} holds a stack of shape {' x '.join(map(str, pixels.shape))}; save"
+            f"{path} holds more than {_MAX_PAGES} images; save the one you want as its"
+            " own file."
+        )
+
+
+def _check_header(path: Path, series: "TiffPageSeries") -> None:
+    """Refuse by its header what should not be decoded: it can claim any size.
+
+    Strips and tiles that it claims and nobody stored would be filled with black, one by
+    one, which takes minutes.
+    """
+    page, shape = series.keyframe, series.shape
+    stored = page.is_contiguous or len(page.dataoffsets) >= math.prod(page.chunked)
+    if len(shape) < 2 or 0 in shape or not stored:
+        raise ImageFormatError(_damaged(path))
+    height, width, *channels = shape[1:] + shape[:1] if _in_planes(shape) else shape
+    if len(channels) > 1 or math.prod(channels) > 4:
+        raise ImageFormatError(
+            f"{path} holds a stack of shape {' x '.join(map(str, shape))}; save"
             " the one image you want as its own file."
         )
-    _check_size(path, pixels.shape[0] * pixels.shape[1])
-    return pixels
+    _check_size(path, height * width)
+
+
+def _in_planes(shape: tuple[int, ...]) -> bool:
+    """Say whether each colour is a plane of its own, (C, H, W)."""
+    return len(shape) == 3 and shape[0] in (3, 4) and shape[2] not in (3, 4)
 
 
 def _to_array(image: Image.Image) -> NDArray[Any]:

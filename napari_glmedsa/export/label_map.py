@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from napari_glmedsa.errors import ImageFormatError
 from napari_glmedsa.export.place import whole_folder
 from napari_glmedsa.export.subject import Step, Written, silent, subjects
-from napari_glmedsa.extras import require
 from napari_glmedsa.pairs import MASK_ENDING
 from napari_glmedsa.pixels import read_pixels
 from napari_glmedsa.project import AnnotationProject
@@ -56,7 +55,6 @@ def encode(label_map: NDArray[np.uint16], file_type: FileType) -> bytes:
     """Return a label map (H, W) as the bytes of a file."""
     if file_type == "png":
         return encode_label_map(label_map)
-    require("tifffile", task="Writing a TIFF label map")
     import tifffile
 
     small = int(label_map.max(initial=0)) <= np.iinfo(np.uint8).max

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from bomb import Bomb
 from command import Outcome, glmedsa, is_one_sentence
 from PIL import Image
@@ -187,6 +188,10 @@ def make_bad_files(folder: Path) -> None:
     Image.fromarray(nan).save(folder / "nan.tif")
     pages = [Image.new("L", (9, 9)) for _ in range(3)]
     pages[0].save(folder / "stack.tif", save_all=True, append_images=pages[1:])
+    colours = np.zeros((9, 9, 3), np.float32)
+    tifffile.imwrite(folder / "lost.tif", colours, photometric="rgb")
+    with tifffile.TiffFile(folder / "lost.tif", mode="r+") as lost:
+        lost.pages.first.tags["ImageLength"].overwrite(0)
 
 
 @pytest.mark.parametrize(
@@ -197,6 +202,7 @@ def make_bad_files(folder: Path) -> None:
         ("empty.png", "is empty"),
         ("nan.tif", "NaN"),
         ("stack.tif", "holds 3 images"),
+        ("lost.tif", "is damaged or cut off"),
         ("missing.png", "There is no file"),
     ],
 )
@@ -214,12 +220,12 @@ def test_bad_images_among_good_ones_are_named_and_the_rest_is_written(
     predict, tmp_path
 ):
     make_bad_files(tmp_path)
-    outcome = predict("a.png", "cut.png", "b.png", "empty.png", "--json")
+    outcome = predict("a.png", "cut.png", "lost.tif", "b.png", "empty.png", "--json")
     assert outcome.code == 1
     assert [json.loads(line)["image"] for line in outcome.out.splitlines()] == [
         *("a.png", "b.png")
     ]
-    assert "2 of 4 images failed (cut.png, empty.png)" in outcome.err
+    assert "3 of 5 images failed (cut.png, lost.tif, empty.png)" in outcome.err
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         *("a_segmentation.png", "b_segmentation.png")
     }
