@@ -13,8 +13,15 @@ from napari_glmedsa.registry import ModelRegistry, ModelSpec
 BUILT_IN = "sam_vit_mini"
 
 ARCHITECTURES = {
-    "vit_mini": SamArchitecture(
-        256, 8, 4, (1, 3, 5, 7), image_size=384, window_size=8, conv_stem=True
+    "vit_mini": SamArchitecture(  # the built-in base
+        256,
+        6,
+        4,
+        (1, 3, 5),
+        image_size=384,
+        window_size=8,
+        conv_stem=True,
+        stem_stages=7,
     ),
     "vit_b": SamArchitecture(768, 12, 12, (2, 5, 8, 11)),
     "vit_l": SamArchitecture(1024, 24, 16, (5, 11, 17, 23)),

@@ -64,6 +64,12 @@ def rows(data: Path, protocols: tuple[str, ...]) -> list[dict[str, str]]:
         return [row for row in csv.DictReader(stream) if row["protocol"] in protocols]
 
 
+def training_rows(data: Path) -> list[dict[str, str]]:
+    """Return what may be learnt from: no lesion of the test protocols is in it."""
+    tested = {row["group"] for row in rows(data, TESTS)}
+    return [row for row in rows(data, TRAINING) if row["group"] not in tested]
+
+
 def is_validation(row: dict[str, str]) -> bool:
     """Say whether an image judges epochs instead of being learnt from."""
     return row["fold"] == VALIDATION_FOLD
@@ -74,7 +80,7 @@ def make_project(data: Path, folder: Path) -> AnnotationProject:
     if not (folder / "project.json").exists():
         AnnotationProject.create(folder)
     project = AnnotationProject.open(folder)
-    for row in rows(data, TRAINING):
+    for row in training_rows(data):
         name = project.add_image(
             read_image(data / row["image"]),
             source=Path(row["image"]).name,
@@ -182,7 +188,7 @@ def write_curve(path: Path, run: TrainingRun) -> None:
 
 def measured(predictor: Predictor, data: Path) -> dict[str, Any]:
     """Return the figures of the validation fold and of the test protocols."""
-    validation = [row for row in rows(data, TRAINING) if is_validation(row)]
+    validation = [row for row in training_rows(data) if is_validation(row)]
     metrics = {"protocol": {**PROTOCOL, "seed": 0}}
     metrics["validation"] = measure(predictor, data, validation)
     for protocol in TESTS:
