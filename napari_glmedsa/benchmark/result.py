@@ -1,14 +1,15 @@
 """What a row of a table is, and what came of it, as it lies on disk."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
-from napari_glmedsa.benchmark.methods import METHODS, RecipeName
+from napari_glmedsa.benchmark.methods import METHODS, RECIPES, RecipeName
 from napari_glmedsa.benchmark.parts import Parts
 from napari_glmedsa.errors import TrainingError
-from napari_glmedsa.files import read_json, write_json
+from napari_glmedsa.files import NONSENSE, read_json, write_json
 
 SCORES = frozenset({"dice", "iou", "threshold_jaccard", "both", "either"})
 """Of one image after the last click: metrics, and pixels in both masks and either."""
@@ -100,7 +101,7 @@ class RowResult:
         Raises
         ------
         TrainingError
-            If the file is damaged.
+            If the file is damaged, or not what `write` writes.
         """
         path = folder / _RESULT
         if not path.exists():
@@ -108,8 +109,8 @@ class RowResult:
         try:
             document = read_json(path)
             result = cls(**{**document, "row": Row(**document["row"])})
-            _require_scores(result)
-        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            _require_whole(result)
+        except NONSENSE as error:
             raise TrainingError(
                 f"{path} is damaged; remove the folder {folder} to run that row again."
             ) from error
@@ -146,8 +147,35 @@ def finished_row(
     return replace(known, row=row)
 
 
-def _require_scores(result: RowResult) -> None:
+def _require_whole(result: RowResult) -> None:
+    """Raise one of `NONSENSE` if no table can be made of a result."""
+    row, tests = result.row, result.question["tests"]
+    if row.method not in METHODS or row.recipe not in RECIPES:
+        raise ValueError("There is no such row.")
+    if not isinstance(result.machine, dict):
+        raise TypeError("What the machine was is not told.")
+    if _images(result.scores) != _images(tests):
+        raise ValueError("The images with scores are not those of the test part.")
+    numbers: list[float] = [row.clicks, row.seed, result.frozen, result.trainable]
+    numbers += [result.training_seconds, result.milliseconds, result.peak_memory]
+    numbers += [point["epoch"] for point in result.curve]
+    if result.config:
+        numbers.append(result.config["epochs"])
+    if not all(math.isfinite(number) and number >= 0 for number in numbers):
+        raise ValueError("A number is not one that can be.")
     for of_protocol in result.scores.values():
         for name, score in of_protocol.items():
-            if set(score) != SCORES:
+            if set(score) != SCORES or not _is_possible(**score):
                 raise ValueError(f"Scores of {name} are not complete.")
+
+
+def _images(of_protocols: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
+    return {protocol: set(names) for protocol, names in of_protocols.items()}
+
+
+def _is_possible(
+    *, dice: float, iou: float, threshold_jaccard: float, both: float, either: float
+) -> bool:
+    """Whether scores are in their ranges; nan is in none."""
+    shares = (dice, iou, threshold_jaccard)
+    return all(0 <= share <= 1 for share in shares) and 0 <= both <= either < math.inf

@@ -105,7 +105,8 @@ def run_table(
     Raises
     ------
     TrainingError
-        If a row's process is killed, or its folder holds figures of something else.
+        If a row's process is killed; before any is run, if the folder of one holds
+        a damaged result or figures of something else.
     DeviceError
         If this computer has no such device.
     """
@@ -113,9 +114,9 @@ def run_table(
     resolve_device(device)  # no device: said now, not in a process later
     _, base_sha256 = registry.load_base(plan.base, device=torch.device("cpu"))
     question = ask(plan.base, base_sha256, parts)
+    done = {row: finished_row(row, question, folder / row.name) for row in rows}
     for number, row in enumerate(rows, start=1):
-        place = folder / row.name
-        known = finished_row(row, question, place)
+        known = done[row]
         if known is not None:
             yield known
             continue
@@ -127,7 +128,7 @@ def run_table(
             parts,
             base=plan.base,
             registry=registry,
-            folder=place,
+            folder=folder / row.name,
             device=device,
             on_progress=on_progress,
         )

@@ -64,7 +64,11 @@ def result(method: str, seed: int, iou: float) -> RowResult:
         milliseconds=2.0,
         peak_memory=3,
         config={"epochs": 4},
-        question={"base": "sam_tiny", "train": ["c"]},
+        question={
+            "base": "sam_tiny",
+            "train": ["c"],
+            "tests": {"isic2016_test": ["a", "b"]},
+        },
         machine={"threads": 1},
     )
 

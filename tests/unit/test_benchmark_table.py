@@ -464,6 +464,7 @@ def test_a_row_of_other_epochs_is_refused(table1):
         lambda text: "[]",
         lambda text: text.replace('"either"', '"neither"'),
         lambda text: text.replace('"scores"', '"marks"'),
+        lambda text: text.replace('"dice"', '"die"'),
     ],
 )
 def test_a_damaged_row_is_named_with_what_to_do(table1, tmp_path, damage):
@@ -473,7 +474,19 @@ def test_a_damaged_row_is_named_with_what_to_do(table1, tmp_path, damage):
     outcome = table1("--methods", "sam")
     assert outcome.code == 2
     assert is_one_sentence(outcome.err)
+    assert str(result) in outcome.err
     assert "sam-1p-seed0 to run that row again" in outcome.err
+
+
+def test_a_damaged_row_is_told_before_anything_is_trained_or_written(table1, tmp_path):
+    assert table1("--methods", "sam").code == 0
+    out = tmp_path / "out"
+    (out / "sam-1p-seed0/result.json").write_text("{}")
+    written = (out / "table.md").stat().st_mtime_ns
+    outcome = table1("--methods", "otsu,sam")
+    assert is_one_sentence(outcome.err)
+    assert not (out / "otsu-seed0").exists()
+    assert (out / "table.md").stat().st_mtime_ns == written
 
 
 def test_figures_that_break_the_bound_are_refused(run):

@@ -1,0 +1,83 @@
+"""Rows of a table as they are read back, and what is made of them; nothing is run."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from napari_glmedsa.benchmark.result import Row, RowResult
+from napari_glmedsa.errors import TrainingError
+
+QUESTION = {"base": "sam_tiny", "train": ["a"], "tests": {"judge": ["b", "c"]}}
+
+
+def score(both: int, either: int) -> dict[str, float]:
+    jaccard = both / either if either else 1.0
+    shares = {"dice": 2 * jaccard / (1 + jaccard), "iou": jaccard}
+    return {**shares, "threshold_jaccard": jaccard, "both": both, "either": either}
+
+
+def result(row: Row, *scores: dict[str, float]) -> RowResult:
+    b, c = scores or (score(70, 100), score(90, 100))
+    return RowResult(
+        row,
+        frozen=90,
+        trainable=10,
+        scores={"judge": {"b": b, "c": c}},
+        training_seconds=1.0,
+        milliseconds=2.0,
+        peak_memory=3,
+        config={"epochs": 35},
+        question=QUESTION,
+        machine={"threads": 1},
+        curve=[{"epoch": 1, "loss": 0.5}],
+    )
+
+
+def write(folder: Path, row: Row) -> Path:
+    place = folder / row.name
+    place.mkdir(parents=True)
+    result(row).write(place)
+    return place
+
+
+def test_a_whole_row_is_read_back_as_it_was_written(tmp_path):
+    row = Row("med_sa", "paper", 1, 0)
+    known = RowResult.read(write(tmp_path, row))
+    assert known is not None
+    assert known.row == row
+    assert known.scores == result(row).scores
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda document: document["scores"]["judge"]["b"].pop("dice"),
+        lambda document: document["scores"]["judge"]["b"].update(dice="x"),
+        lambda document: document["scores"]["judge"]["b"].update(iou=2),
+        lambda document: document["scores"]["judge"]["b"].update(both=float("nan")),
+        lambda document: document["scores"]["judge"].pop("b"),
+        lambda document: document["scores"]["judge"].update(d=score(1, 1)),
+        lambda document: document["scores"].clear(),
+        lambda document: document["row"].update(method="magic"),
+        lambda document: document["row"].update(recipe=["paper"]),
+        lambda document: document["row"].update(seed="0"),
+        lambda document: document["question"].pop("tests"),
+        lambda document: document.update(milliseconds=None),
+        lambda document: document.update(peak_memory="much"),
+        lambda document: document.update(machine=["fast"]),
+        lambda document: document.update(config={"epochs": []}),
+        lambda document: document.update(curve=3),
+    ],
+)
+def test_a_row_that_is_not_whole_is_damaged(tmp_path, damage: Callable[[dict], object]):
+    place = write(tmp_path, Row("med_sa", "paper", 1, 0))
+    path = place / "result.json"
+    document = json.loads(path.read_text())
+    damage(document)
+    path.write_text(json.dumps(document))
+    with pytest.raises(TrainingError) as caught:
+        RowResult.read(place)
+    message = f"{path} is damaged; remove the folder {place} to run that row again."
+    assert str(caught.value) == message
