@@ -38,6 +38,7 @@ __all__ = [
     "iou",
     "jensen_bound",
     "protocol",
+    "ratio",
     "replay_clicks",
     "summarise",
     "threshold_jaccard",
@@ -236,9 +237,16 @@ def summarise(scores: Sequence[ImageScore]) -> dict[str, list[float]]:
                 "same masks, which is a mistake in the program."
             )
     both, either = np.sum([score.pixels for score in scores], axis=0, dtype=float).T
-    means["pooled_dice"] = _ratio(2 * both, either + both).tolist()
-    means["pooled_iou"] = _ratio(both, either).tolist()
+    means["pooled_dice"] = ratio(2 * both, either + both).tolist()
+    means["pooled_iou"] = ratio(both, either).tolist()
     return means
+
+
+def ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[Any]:
+    """Divide; nothing found where nothing is to be found is right."""
+    result = np.ones_like(part, dtype=float)
+    np.divide(part, whole, out=result, where=whole > 0)
+    return result
 
 
 def _score(
@@ -250,25 +258,18 @@ def _score(
     both, either = np.array(pixels, dtype=float).reshape(-1, 2).T
     lesion = np.full_like(both, target.sum())
     skin = target.size - lesion
-    jaccard = _ratio(both, either)
+    jaccard = ratio(both, either)
     return ImageScore(
         case.id,
-        tuple(_ratio(2 * both, either + both).tolist()),
+        tuple(ratio(2 * both, either + both).tolist()),
         tuple(jaccard.tolist()),
         tuple(np.where(jaccard >= JACCARD_THRESHOLD, jaccard, 0.0).tolist()),
         tuple(pixels),
         accuracy=tuple((1 - (either - both) / target.size).tolist()),
-        sensitivity=tuple(_ratio(both, lesion).tolist()),
-        specificity=tuple(_ratio(target.size - either, skin).tolist()),
+        sensitivity=tuple(ratio(both, lesion).tolist()),
+        specificity=tuple(ratio(target.size - either, skin).tolist()),
         hd95=tuple(hd95(mask, target) for mask in masks) if outlines else (),
     )
-
-
-def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[Any]:
-    """Divide; nothing found where nothing is to be found is right."""
-    result = np.ones_like(part)
-    np.divide(part, whole, out=result, where=whole > 0)
-    return result
 
 
 @torch.inference_mode()

@@ -9,7 +9,7 @@ from scipy.stats import wilcoxon
 
 from napari_glmedsa.benchmark.result import Row, RowResult
 from napari_glmedsa.errors import TrainingError
-from napari_glmedsa.evaluation import jensen_bound
+from napari_glmedsa.evaluation import jensen_bound, ratio
 from napari_glmedsa.training.gate import paired_bootstrap
 
 METRICS = ("dice", "iou", "threshold_jaccard")
@@ -147,8 +147,8 @@ def _line(results: Sequence[RowResult], protocol: str) -> Line:
         mean={metric: float(scores[metric].mean()) for metric in METRICS},
         sd={metric: _deviation(values[metric].mean(1)) for metric in METRICS},
         interval={metric: paired_bootstrap(scores[metric]) for metric in METRICS},
-        pooled_dice=float((2 * both / (both + either)).mean()),
-        pooled_iou=float((both / either).mean()),
+        pooled_dice=float(ratio(2 * both, both + either).mean()),
+        pooled_iou=float(ratio(both, either).mean()),
         frozen=results[0].frozen,
         trainable=results[0].trainable,
         training_seconds=float(np.median([r.training_seconds for r in results])),

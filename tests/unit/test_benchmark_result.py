@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from napari_glmedsa.benchmark.report import write_report
 from napari_glmedsa.benchmark.result import Row, RowResult
+from napari_glmedsa.benchmark.summary import summarise_rows
 from napari_glmedsa.errors import TrainingError
 
 QUESTION = {"base": "sam_tiny", "train": ["a"], "tests": {"judge": ["b", "c"]}}
@@ -81,3 +83,12 @@ def test_a_row_that_is_not_whole_is_damaged(tmp_path, damage: Callable[[dict], o
         RowResult.read(place)
     message = f"{path} is damaged; remove the folder {place} to run that row again."
     assert str(caught.value) == message
+
+
+def test_empty_answers_to_photographs_without_a_lesion_are_perfect(tmp_path):
+    empty = [score(0, 0)] * 2
+    lines = summarise_rows([result(Row("otsu", "paper", 0, 0), *empty)])
+    assert lines[0].pooled_dice == lines[0].pooled_iou == 1
+    write_report(tmp_path, lines, command="glmedsa x", facts={})
+    assert "100.0 / 100.0" in (tmp_path / "table.md").read_text()
+    assert "NaN" not in (tmp_path / "table.json").read_text()
