@@ -83,7 +83,8 @@ class DataIndex:
         """
         file = path / "index.csv" if path.is_dir() else path
         try:
-            with file.open(newline="", encoding="utf-8") as stream:
+            # Excel puts a byte order mark before the first column's name.
+            with file.open(newline="", encoding="utf-8-sig") as stream:
                 reader = csv.DictReader(stream)
                 missing = [c for c in _NEEDED if c not in (reader.fieldnames or ())]
                 if missing:

@@ -145,6 +145,12 @@ def test_an_index_line_without_a_value_is_named(tmp_path):
         DataIndex.read(path)
 
 
+def test_an_index_that_excel_saved_is_read(data):
+    path = data / "index.csv"
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert len(DataIndex.read(path).rows) == len(PROTOCOLS)
+
+
 def test_a_missing_file_is_told_before_anything_is_trained(data):
     (data / "6_mask.png").unlink()
     index = DataIndex.read(data)
