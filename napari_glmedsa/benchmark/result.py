@@ -49,6 +49,11 @@ class Row:
         return f"{recipe}{self.method}{clicks}-seed{self.seed}"
 
     @property
+    def place(self) -> tuple[int, int, int]:
+        """Where it stands in a table, whichever command made it."""
+        return self.clicks, list(METHODS).index(self.method), self.seed
+
+    @property
     def learnt(self) -> tuple[Any, ...]:
         """What its figures depend on: nothing learnt has no recipe and no epochs."""
         method = METHODS[self.method]
@@ -145,6 +150,35 @@ def finished_row(
             "number of epochs; give another --output, or remove that folder."
         )
     return replace(known, row=row)
+
+
+def finished_rows(
+    recipe: RecipeName, epochs: int | None, question: Mapping[str, Any], folder: Path
+) -> dict[Row, RowResult]:
+    """Return every result below a table's folder, whichever rows a command names.
+
+    Raises
+    ------
+    TrainingError
+        If one is damaged, or of another recipe, base, images or settings: one table
+        cannot show both, and would lose the rows it had.
+    """
+    found: dict[Row, RowResult] = {}
+    for path in sorted(folder.glob(f"*/{_RESULT}")):
+        place = path.parent
+        known = RowResult.read(place)
+        if known is None or known.row.name != place.name:  # a copy that somebody made
+            continue
+        if known.row.recipe != recipe and not METHODS[known.row.method].is_fixed:
+            raise TrainingError(
+                f"{folder} holds rows of the recipe {known.row.recipe}, such as "
+                f"{place.name}; choose another --output for the recipe {recipe}."
+            )
+        row = replace(known.row, recipe=recipe, epochs=epochs)
+        result = finished_row(row, question, place)
+        if result is not None:
+            found[row] = result
+    return found
 
 
 def _require_whole(result: RowResult) -> None:

@@ -14,7 +14,7 @@ from napari_glmedsa.benchmark.automatic import CLASSICS
 from napari_glmedsa.benchmark.made import OnProgress
 from napari_glmedsa.benchmark.methods import METHODS, RECIPES, RecipeName
 from napari_glmedsa.benchmark.parts import Parts
-from napari_glmedsa.benchmark.result import Row, RowResult, ask, finished_row
+from napari_glmedsa.benchmark.result import Row, RowResult, ask, finished_rows
 from napari_glmedsa.benchmark.row import run_row
 from napari_glmedsa.errors import Cancelled, TrainingError
 from napari_glmedsa.inference.device import resolve_device
@@ -83,7 +83,7 @@ def run_table(
     on_progress: OnProgress | None = None,
     in_processes: bool = True,
 ) -> Iterator[RowResult]:
-    """Run every row that has no result yet; yield all results in order.
+    """Yield all results that are in the folder; run and yield the rows that are not.
 
     Parameters
     ----------
@@ -105,8 +105,8 @@ def run_table(
     Raises
     ------
     TrainingError
-        If a row's process is killed; before any is run, if the folder of one holds
-        a damaged result or figures of something else.
+        If a row's process is killed; before any is run, if the folder holds a
+        damaged result or figures of something else.
     DeviceError
         If this computer has no such device.
     """
@@ -114,11 +114,10 @@ def run_table(
     resolve_device(device)  # no device: said now, not in a process later
     _, base_sha256 = registry.load_base(plan.base, device=torch.device("cpu"))
     question = ask(plan.base, base_sha256, parts)
-    done = {row: finished_row(row, question, folder / row.name) for row in rows}
+    done = finished_rows(plan.recipe, plan.epochs, question, folder)
+    yield from done.values()
     for number, row in enumerate(rows, start=1):
-        known = done[row]
-        if known is not None:
-            yield known
+        if row in done:
             continue
         if on_row is not None:
             on_row(row, number, len(rows))

@@ -125,6 +125,7 @@ def table1(
         on_progress=RowDisplay(),
     ):
         results.append(result)
+        results.sort(key=lambda result: result.row.place)
         if result.row in fresh:
             report()
     report()

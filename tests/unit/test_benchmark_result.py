@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from napari_glmedsa.benchmark.report import write_report
-from napari_glmedsa.benchmark.result import Row, RowResult
+from napari_glmedsa.benchmark.result import Row, RowResult, finished_rows
 from napari_glmedsa.benchmark.summary import summarise_rows
 from napari_glmedsa.errors import TrainingError
 
@@ -92,3 +92,38 @@ def test_empty_answers_to_photographs_without_a_lesion_are_perfect(tmp_path):
     write_report(tmp_path, lines, command="glmedsa x", facts={})
     assert "100.0 / 100.0" in (tmp_path / "table.md").read_text()
     assert "NaN" not in (tmp_path / "table.json").read_text()
+
+
+def test_every_finished_row_of_a_folder_is_found(tmp_path):
+    rows = [Row("sam", "tuned", 1, 0), Row("med_sa", "paper", 3, 1)]
+    for row in rows:
+        write(tmp_path, row)
+    found = finished_rows("paper", None, QUESTION, tmp_path)
+    # what learns nothing is the same in every recipe
+    assert set(found) == {Row("sam", "paper", 1, 0), rows[1]}
+
+
+def test_a_copy_of_a_row_is_not_a_second_row(tmp_path):
+    place = write(tmp_path, Row("med_sa", "paper", 1, 0))
+    place.rename(tmp_path / "copy")
+    assert not finished_rows("paper", None, QUESTION, tmp_path)
+
+
+def test_a_folder_with_rows_of_another_recipe_is_refused(tmp_path):
+    write(tmp_path, Row("med_sa", "tuned", 1, 0))
+    with pytest.raises(TrainingError, match=r"recipe tuned.* choose another --output"):
+        finished_rows("paper", None, QUESTION, tmp_path)
+
+
+def test_a_folder_with_rows_of_other_images_is_refused(tmp_path):
+    write(tmp_path, Row("med_sa", "paper", 1, 0))
+    with pytest.raises(TrainingError, match="other images"):
+        finished_rows("paper", None, {**QUESTION, "train": ["z"]}, tmp_path)
+
+
+def test_rows_have_one_order_whichever_command_made_them():
+    rows = [Row("otsu", "paper", 0, 0), Row("sam", "paper", 1, 0)]
+    rows += [Row("sam", "paper", 1, 1), Row("med_sa", "paper", 1, 0)]
+    rows += [Row("sam", "paper", 3, 0)]
+    mixed = [rows[index] for index in (3, 0, 4, 2, 1)]
+    assert sorted(mixed, key=lambda row: row.place) == rows

@@ -443,6 +443,15 @@ def test_a_finished_table_is_drawn_anew_without_running_anything(
     assert all((tmp_path / "out" / name).exists() for name in drawn)
 
 
+def test_the_table_keeps_the_finished_rows_that_a_command_does_not_name(
+    table1, tmp_path
+):
+    assert table1("--methods", "sam").code == 0
+    assert table1("--methods", "otsu").code == 0
+    document = json.loads((tmp_path / "out/table.json").read_text())
+    assert [line["method"] for line in document["lines"]] == ["otsu", "sam"]
+
+
 def test_a_seed_that_is_named_twice_is_run_once(table1):
     assert "1/1 sam-1p-seed0" in table1("--methods", "sam", "--seeds", "0,0").err
 
