@@ -115,6 +115,7 @@ def run_table(
     _, base_sha256 = registry.load_base(plan.base, device=torch.device("cpu"))
     question = ask(plan.base, base_sha256, parts)
     done = finished_rows(plan.recipe, plan.epochs, question, folder)
+    folder.mkdir(parents=True, exist_ok=True)  # nothing is wrong with what was asked
     yield from done.values()
     for number, row in enumerate(rows, start=1):
         if row in done:

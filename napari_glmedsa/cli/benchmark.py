@@ -99,7 +99,6 @@ def table1(
         fold=fold,
         images=images,
     )
-    output.mkdir(parents=True, exist_ok=True)
     results: list[RowResult] = []
     fresh: set[Row] = set()
 

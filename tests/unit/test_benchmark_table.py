@@ -622,6 +622,7 @@ def test_a_file_that_is_no_image_is_told_in_one_sentence(table1, data):
         ("--fold", "7"),
         ("--data", "nowhere"),
         ("--device", "quantum"),
+        ("--base", "nowhere"),
     ],
 )
 def test_a_mistake_is_told_in_one_sentence(data, tmp_path, capsys, wrong):
@@ -629,6 +630,7 @@ def test_a_mistake_is_told_in_one_sentence(data, tmp_path, capsys, wrong):
     outcome = glmedsa(capsys, *arguments, "--train", "learn", "--test", "judge", *wrong)
     assert outcome.code == 2
     assert is_one_sentence(outcome.err)
+    assert not (tmp_path / "out").exists()
 
 
 def test_automatic_methods_are_measured_without_clicks(run):
