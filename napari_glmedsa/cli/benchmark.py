@@ -21,6 +21,8 @@ from napari_glmedsa.errors import TrainingError
 if TYPE_CHECKING:
     from napari_glmedsa.benchmark.result import Row, RowResult
 
+_LARGEST_SEED = 2**32 - 1  # that every generator of random numbers takes
+
 benchmark = typer.Typer(
     name="benchmark", help="Tables of methods, by one command.", no_args_is_help=True
 )
@@ -87,7 +89,7 @@ def table1(
     plan = TablePlan(
         methods=_expanded(_names(methods)),
         clicks=_numbers(clicks, "clicks"),
-        seeds=_numbers(seeds, "seeds", least=0),
+        seeds=_numbers(seeds, "seeds", least=0, most=_LARGEST_SEED),
         recipe=recipe,
         base=base,
         epochs=epochs,
@@ -209,7 +211,9 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name for name in (part.strip() for part in text.split(",")) if name)
 
 
-def _numbers(text: str, what: str, *, least: int = 1) -> tuple[int, ...]:
+def _numbers(
+    text: str, what: str, *, least: int = 1, most: int | None = None
+) -> tuple[int, ...]:
     try:
         numbers = list(map(int, _names(text)))
     except ValueError:
@@ -218,5 +222,9 @@ def _numbers(text: str, what: str, *, least: int = 1) -> tuple[int, ...]:
         raise TrainingError(
             f"--{what} takes whole numbers of at least {least}, separated by commas, "
             f"not {text!r}."
+        )
+    if most is not None and max(numbers) > most:
+        raise TrainingError(
+            f"--{what} takes whole numbers of at most {most}, not {max(numbers)}."
         )
     return tuple(dict.fromkeys(numbers))

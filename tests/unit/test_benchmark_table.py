@@ -614,6 +614,8 @@ def test_a_file_that_is_no_image_is_told_in_one_sentence(table1, data):
         ("--clicks", "one"),
         ("--seeds", ""),
         ("--seeds", "-1"),
+        ("--seeds", "99999999999999999999"),
+        ("--seeds", str(2**32)),
         ("--methods", ""),
         ("--test", "nothing"),
         ("--test", ""),
