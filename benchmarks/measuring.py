@@ -15,6 +15,8 @@ from typing import Any
 import psutil
 import torch
 
+from napari_glmedsa.inference import resolve_precision
+
 Variants = Mapping[str, Callable[[argparse.Namespace], Mapping[str, Any]]]
 
 
@@ -100,6 +102,7 @@ def machine(threads: int) -> dict[str, Any]:
         "threads": threads,
         "torch": torch.__version__,
         "python": platform.python_version(),
+        "precision auto": resolve_precision("auto", torch.device("cpu")),
         "load": load,
     }
 
