@@ -69,11 +69,8 @@ def choose_parts(
         raise ProjectError(
             f"The protocol {both[0]} cannot be learnt from and measured on; choose one."
         )
-    measured = {protocol: tuple(index.of([protocol])) for protocol in tests}
-    index.of(tests)
-    known = _without(
-        index.of(train), [row for rows in measured.values() for row in rows]
-    )
+    tested = index.of(tests)
+    known = _without(index.of(train), tested)
     val = tuple(row for row in known if row.fold == fold)
     others = [row for row in known if row.fold != fold]
     learnt = tuple(_without(others, val))[:images]
@@ -84,6 +81,9 @@ def choose_parts(
         )
     if images is not None:
         val = val[: max(1, images // 9)]
+    measured = {
+        name: tuple(row for row in tested if row.protocol == name) for name in tests
+    }
     return Parts(learnt, val, measured)
 
 

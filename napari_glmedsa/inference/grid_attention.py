@@ -48,8 +48,11 @@ def attend(
     if q.device.type == "cpu" and not _is_kept(q, k):
         if bias_w.shape[-1] < _NARROW:
             q, k = _with_bias(q, k, bias_h, bias_w)
-            return _chunked(q, k, v, None, None, check)
-        return _chunked(q, k, v, bias_h, bias_w, check)
+            biases: tuple[Tensor | None, Tensor | None] = None, None
+        else:
+            biases = bias_h, bias_w
+        result: Tensor = _ChunkedAttention.apply(q, k, v, *biases, check)
+        return result
     q, k = _with_bias(q, k, bias_h, bias_w)
     if q.device.type == "cuda":
         return _flash(q, k, v)
@@ -83,18 +86,6 @@ def _flash(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     q, k, value = (part[:, None] for part in padded)
     y = functional.scaled_dot_product_attention(q, k, value, scale=1.0)
     return y[:, 0, :, : v.shape[-1]]
-
-
-def _chunked(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    bias_h: Tensor | None,
-    bias_w: Tensor | None,
-    check: Callable[[], None] | None,
-) -> Tensor:
-    result: Tensor = _ChunkedAttention.apply(q, k, v, bias_h, bias_w, check)
-    return result
 
 
 class _ChunkedAttention(torch.autograd.Function):
