@@ -22,12 +22,11 @@ from typing import Any
 
 import built_in_figures as built_in
 
-from napari_glmedsa.benchmark.cases import JUDGE
 from napari_glmedsa.benchmark.fairness import NOTES
-from napari_glmedsa.benchmark.methods import METHODS
-from napari_glmedsa.benchmark.report import bound_note, facts, tables
+from napari_glmedsa.benchmark.methods import METHODS, SUBJECT
+from napari_glmedsa.benchmark.report import bound_note, compare_all, facts, tables
 from napari_glmedsa.benchmark.result import RowResult
-from napari_glmedsa.benchmark.summary import Line, compare_lines, summarise_rows
+from napari_glmedsa.benchmark.summary import Line, summarise_rows
 from napari_glmedsa.files import atomic_write
 
 ROOT = Path(__file__).parent.parent
@@ -41,12 +40,13 @@ FREE = ("isic2016_test",)  # only these photographs may be shown (CC-0)
 
 
 def table_short(runs: Path) -> str:
-    """Return the Dice of every method of the tuned table, one line per method."""
+    """Return the Dice of every clicked method of the tuned table, a line each."""
     folder = runs / "table1-tuned"
     document = json.loads((folder / "table.json").read_text(encoding="utf-8"))
     found: dict[str, dict[int, Line]] = {}
     for line in summarise_rows(_results(folder, document)):
-        found.setdefault(line.method, {})[line.clicks] = line
+        if line.clicks:
+            found.setdefault(line.method, {})[line.clicks] = line
     rows = ["| method | trained (M) | Dice, 1 click | Dice, 3 clicks | as printed |"]
     rows.append("|---" * 5 + "|")
     for method, lines in found.items():
@@ -71,16 +71,13 @@ def table(name: str, runs: Path, *, against: str | None = None) -> str:
     document = json.loads((folder / "table.json").read_text(encoding="utf-8"))
     results = _results(folder, document)
     lines = summarise_rows(results)
-    pairs = [
-        (later, earlier)
-        for i, earlier in enumerate(lines)
-        for later in lines[i + 1 :]
-        if (earlier.protocol, earlier.clicks) == (later.protocol, later.clicks)
-        and (against is None or against in (earlier.method, later.method))
-    ]
-    told = [built_in.shown_command(document["command"])]
+    told = [built_in.shown_commands(*document["commands"])]
     told += [f"- {key}: {value}" for key, value in facts(results).items()]
-    comparisons = [compare_lines(*pair) for pair in pairs]
+    comparisons = [
+        comparison
+        for comparison in compare_all(lines)
+        if against is None or against in (comparison.better, comparison.worse)
+    ]
     text = "\n".join([*told, *tables(lines, comparisons)])
     return text.replace("\n## ", "\n### ")
 
@@ -112,10 +109,7 @@ def parts(pictures: Path) -> Mapping[str, Callable[[Path], str]]:
     }
     for recipe in ("tuned", "paper"):
         found[f"table1-{recipe}"] = partial(table, f"table1-{recipe}")
-    found["table1-ablation"] = partial(table, "table1-ablation", against=JUDGE)
-    found["table1-automatic"] = partial(
-        table, "table1-automatic", against="unet_resnet34"
-    )
+    found["table1-ablation"] = partial(table, "table1-ablation", against=SUBJECT)
     for protocol in ("isic2016_test", "ph2_test"):
         found[f"groups-{protocol}"] = partial(built_in.groups, protocol)
     shown = {

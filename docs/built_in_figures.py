@@ -99,7 +99,7 @@ def groups(protocol: str, runs: Path) -> str:
     text = (runs / f"fairness-{protocol}" / "groups.md").read_text(encoding="utf-8")
     document = json.loads((runs / f"fairness-{protocol}" / "groups.json").read_text())
     body = text[text.index("| grouping") : text.rindex("|") + 1]
-    return f"{shown_command(document['command'])}\n{body}"
+    return f"{shown_commands(document['command'])}\n{body}"
 
 
 def fine_tuning(runs: Path) -> str:
@@ -141,15 +141,19 @@ def fine_tuning_short(runs: Path) -> str:
     )
 
 
-def shown_command(command: str) -> str:
-    """Return a command as a reader would give it, without this computer's paths."""
+def shown_commands(*commands: str) -> str:
+    """Return commands as a reader would give them, without this computer's paths."""
+    return "\n".join(["```", *map(_shown, commands), "```\n"])
+
+
+def _shown(command: str) -> str:
     words = shlex.split(command)
     for index, word in enumerate(words[:-1]):
         if word == "--data":
             words[index + 1] = "DIR"
         elif word == "--output":
             words[index + 1] = Path(words[index + 1]).name
-    return f"```\n{shlex.join(words)}\n```\n"
+    return shlex.join(words)
 
 
 def _hundred(runs: Path) -> tuple[TrainingRun, GateResult]:

@@ -27,6 +27,10 @@ CLASSICS: Mapping[str, type[Segmenter]] = {
 }
 
 
+INPUT_SIZE = 256
+"""Pixels of a network's square input at most, about what their authors take."""
+
+
 def make_automatic(
     name: str,
     config: TrainingConfig,
@@ -48,7 +52,7 @@ def make_automatic(
     parts, begun
         What to learn from, and where that goes on.
     size
-        Pixels of the square input.
+        Pixels of the base's square input, which a network's does not exceed.
     device, say
         Where to compute, and who is told how far it is.
 
@@ -60,6 +64,7 @@ def make_automatic(
     if name in CLASSICS:
         return Made(_automatic(CLASSICS[name]()))
     assert name in NETWORKS
+    size = min(size, INPUT_SIZE)
     network = build_network(name, size=size, seed=config.seed)
     trainer = NetworkTrainer(network, config, size=size, device=device)
     state = begun.read()
@@ -79,7 +84,8 @@ def make_automatic(
         _automatic(NetworkSegmenter(network, size=size)),
         trainable=sum(p.numel() for p in network.parameters()),
         seconds=seconds,
-        config=config.to_json(),
+        config={**config.to_json(), "input_size": size},
+        precision="fp32",
         curve=curve,
     )
 

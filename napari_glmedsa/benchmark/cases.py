@@ -9,14 +9,11 @@ from PIL import Image
 
 from napari_glmedsa.benchmark.answers import Answer, read_answers
 from napari_glmedsa.benchmark.index import IndexRow
-from napari_glmedsa.benchmark.methods import METHODS
+from napari_glmedsa.benchmark.methods import METHODS, SUBJECT
 from napari_glmedsa.benchmark.parts import Parts
 from napari_glmedsa.benchmark.result import RowResult
 from napari_glmedsa.benchmark.tiles import ANSWER, TRUTH, Tile, draw_sheet, draw_tile
 from napari_glmedsa.files import atomic_write
-
-JUDGE = "gl_med_sa"
-"""The method that says which cases are good and bad, if it was run."""
 
 _SIDE, _EACH = 180, 2  # pixels of a picture; cases of each kind
 
@@ -26,7 +23,7 @@ def write_cases(
 ) -> tuple[str, ...]:
     """Write a figure for every protocol and number of clicks, as JPEG.
 
-    Each shows the best, middle and worst cases of `JUDGE`: the photograph with its
+    Each shows the best, middle and worst cases of `SUBJECT`: the photograph with its
     first click, the true outline, and each method's (cyan) over it (white) with the
     clicks that the method was given. Of several seeds the first is shown.
 
@@ -51,7 +48,7 @@ def write_cases(
     """
     lost: set[str] = set()
     for clicks, firsts in _first_seeds(results).items():
-        judge = firsts.get(JUDGE) or list(firsts.values())[-1]
+        judge = firsts.get(SUBJECT) or list(firsts.values())[-1]
         for protocol, images in parts.tests.items():
             cases = choose_cases(
                 {name: s["dice"] for name, s in judge.scores[protocol].items()}

@@ -44,13 +44,14 @@ def make_clicked(
     device, say
         Where to compute, and who is told how far it is.
     """
-    seconds, trainable = 0.0, 0
+    seconds, trainable, precision = 0.0, 0, ""
     curve: list[dict[str, float]] = []
     sam = sam.to(resolve_device(device))
     if config is not None:
         trainer = Trainer(sam, config, device=device)
         trainable = sum(p.numel() for p in trainer.trained.values())
         seconds, curve = _train(trainer, parts, begun, say)
+        precision = trainer.precision
         sam = trainer.sam
     total = sum(p.numel() for p in sam.parameters())
     predictor = Predictor(sam, fingerprint=begun.folder.name)
@@ -66,6 +67,7 @@ def make_clicked(
         trainable=trainable,
         seconds=seconds,
         config=config.to_json() if config else {},
+        precision=precision,
         curve=curve,
     )
 

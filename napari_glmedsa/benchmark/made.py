@@ -28,7 +28,9 @@ class Made:
     seconds
         Of training, over all interruptions.
     config
-        The training configuration, or nothing.
+        See `RowResult.config`.
+    precision
+        That the training took, which its configuration may leave to the device.
     curve
         One entry per epoch: its number with what was measured after it.
     """
@@ -38,4 +40,5 @@ class Made:
     trainable: int = 0
     seconds: float = 0.0
     config: Mapping[str, Any] = field(default_factory=dict)
+    precision: str = ""
     curve: Sequence[Mapping[str, float]] = ()

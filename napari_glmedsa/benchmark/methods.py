@@ -160,6 +160,9 @@ _AUTOMATIC = tuple(
 METHODS: Mapping[str, Method] = MappingProxyType(
     {method.name: method for method in (*_TABLE_I, *_ABLATION, *_AUTOMATIC)}
 )
+SUBJECT = "gl_med_sa"
+"""What a table is about: it chooses the cases shown, and is compared with all."""
+
 GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "table1": tuple(method.name for method in _TABLE_I),

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_glmedsa.benchmark.index import DataIndex, IndexRow
-from napari_glmedsa.errors import ProjectError
+from napari_glmedsa.benchmark.made import OnProgress
+from napari_glmedsa.errors import GLMedSAError, ProjectError
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,42 @@ def choose_parts(
         name: tuple(row for row in tested if row.protocol == name) for name in tests
     }
     return Parts(learnt, val, measured)
+
+
+def require_usable(parts: Parts, say: OnProgress) -> None:
+    """Look at every photograph once, so that none stops a training of hours.
+
+    Parameters
+    ----------
+    parts
+        What is to be learnt from and measured on.
+    say
+        Told how many were looked at.
+
+    Raises
+    ------
+    ProjectError
+        If photographs or masks cannot be read, a mask is of another size than its
+        photograph, or one to learn from is empty.
+    """
+    learnt = [*parts.train, *parts.val]
+    rows = [*learnt, *(row for rows in parts.tests.values() for row in rows)]
+    wrong = []
+    for number, row in enumerate(rows, start=1):
+        try:
+            empty = not row.case().mask.any()
+        except GLMedSAError as error:
+            wrong.append(str(error))
+        else:
+            if empty and number <= len(learnt):
+                wrong.append(
+                    f"{row.mask} marks no lesion to learn from; mark it, or leave out "
+                    "its line of the index."
+                )
+        say("looking at photographs", number, len(rows))
+    if wrong:
+        others = f" {len(wrong) - 1} more of the {len(rows)} cannot be used either."
+        raise ProjectError(wrong[0] + others * (len(wrong) > 1))
 
 
 def _without(rows: Sequence[IndexRow], others: Iterable[IndexRow]) -> list[IndexRow]:

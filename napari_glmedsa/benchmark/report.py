@@ -8,11 +8,19 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from napari_glmedsa.benchmark.methods import GROUPS, METHODS, NOT_RUN, Printed
+from napari_glmedsa.benchmark.methods import (
+    GROUPS,
+    METHODS,
+    NOT_RUN,
+    SUBJECT,
+    Printed,
+)
 from napari_glmedsa.benchmark.result import RowResult
 from napari_glmedsa.benchmark.summary import Comparison, Line, compare_lines
 from napari_glmedsa.evaluation import jensen_bound
-from napari_glmedsa.files import atomic_write, write_json
+from napari_glmedsa.files import NONSENSE, atomic_write, read_json, write_json
+
+_TABLE = "table.json"
 
 _HEADINGS = (
     "method",
@@ -33,7 +41,11 @@ _HEADINGS = (
 
 
 def write_report(
-    folder: Path, lines: Sequence[Line], *, command: str, facts: Mapping[str, Any]
+    folder: Path,
+    lines: Sequence[Line],
+    *,
+    commands: Sequence[str],
+    facts: Mapping[str, Any],
 ) -> None:
     """Write ``table.md``, ``table.csv`` and ``table.json`` into a folder.
 
@@ -43,26 +55,34 @@ def write_report(
         Of the table.
     lines
         What was measured.
-    command
-        That made it.
+    commands
+        That made it, one after the other.
     facts
         What else a reader must know: base, images, machine.
     """
     comparisons = compare_all(lines)
     texts = {
-        "table.md": to_markdown(lines, comparisons, command=command, facts=facts),
+        "table.md": to_markdown(lines, comparisons, commands=commands, facts=facts),
         "table.csv": to_csv(lines),
     }
     for name, text in texts.items():
         with atomic_write(folder / name) as partial:
             partial.write_text(text, encoding="utf-8")
     document = {
-        "command": command,
+        "commands": list(commands),
         "facts": dict(facts),
         "lines": [_plain(line) for line in lines],
         "comparisons": [asdict(comparison) for comparison in comparisons],
     }
-    write_json(folder / "table.json", document)
+    write_json(folder / _TABLE, document)
+
+
+def known_commands(folder: Path) -> list[str]:
+    """Return which commands made the table in a folder so far."""
+    try:
+        return [str(command) for command in read_json(folder / _TABLE)["commands"]]
+    except (OSError, *NONSENSE):  # no table, or none that can be read: it is made anew
+        return []
 
 
 def facts(results: Sequence[RowResult]) -> dict[str, str]:
@@ -81,11 +101,18 @@ def facts(results: Sequence[RowResult]) -> dict[str, str]:
 
 
 def compare_all(lines: Sequence[Line]) -> list[Comparison]:
-    """Compare every two methods of one recipe, protocol and number of clicks."""
+    """Compare every two methods of one protocol and number of clicks.
+
+    What nobody clicks is compared with the table's own method, after any number.
+    """
     return [
         compare_lines(later, earlier)
         for earlier, later in combinations(lines, 2)
-        if (earlier.protocol, earlier.clicks) == (later.protocol, later.clicks)
+        if earlier.protocol == later.protocol
+        and (
+            earlier.clicks == later.clicks
+            or (earlier.clicks == 0 and later.method == SUBJECT)
+        )
     ]
 
 
@@ -93,11 +120,11 @@ def to_markdown(
     lines: Sequence[Line],
     comparisons: Sequence[Comparison],
     *,
-    command: str,
+    commands: Sequence[str],
     facts: Mapping[str, Any],
 ) -> str:
     """Return the tables, one per protocol and recipe, with what a reader must know."""
-    parts = [f"Made by\n\n```\n{command}\n```\n"]
+    parts = ["Made by\n\n```", *commands, "```\n"]
     parts += [f"- {key}: {value}" for key, value in facts.items()]
     parts += tables(lines, comparisons)
     parts.append(f"\n{_NOTES}{bound_note()}")

@@ -78,7 +78,7 @@ class RowResult:
     peak_memory
         Bytes of the process at most.
     config
-        The training configuration, or nothing.
+        The training configuration, or nothing; of networks with their ``input_size``.
     question
         What the figures depend on besides `row`: base, images, limits.
     machine

@@ -77,7 +77,7 @@ def run_row(
         peak_memory=_peak_memory(),
         config=made.config,
         question=question,
-        machine=machine(),
+        machine={**machine(), **_trained_in(made)},
         curve=made.curve,
     )
     result.write(folder)
@@ -153,6 +153,10 @@ def machine() -> dict[str, Any]:
         "torch": metadata.version("torch"),
         "napari-glmedsa": metadata.version("napari-glmedsa"),
     }
+
+
+def _trained_in(made: Made) -> dict[str, str]:
+    return {"training precision": made.precision} if made.precision else {}
 
 
 def _peak_memory() -> int:

@@ -69,12 +69,14 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two lines on the same images with the same clicks.
+    """Two lines on the same images with the same clicks, if both are clicked.
 
     Parameters
     ----------
     better, worse
         Names of the lines; the difference is the first minus the second.
+    clicks
+        Of what is clicked; 0 if neither is.
     difference, interval
         In mean Dice, with its paired bootstrap 95 % interval over images.
     p_value
@@ -109,15 +111,16 @@ def compare_lines(first: Line, second: Line) -> Comparison:
     Raises
     ------
     ValueError
-        If they are of other images or clicks.
+        If they are of other images, or both are clicked and not equally often.
     """
-    if (first.protocol, first.clicks) != (second.protocol, second.clicks):
+    clicks = {first.clicks, second.clicks} - {0}
+    if first.protocol != second.protocol or len(clicks) > 1:
         raise ValueError("Lines of other images or clicks cannot be compared.")
     gains = first.scores["dice"] - second.scores["dice"]
     return Comparison(
         first.method,
         second.method,
-        first.clicks,
+        max(clicks, default=0),
         first.protocol,
         float(gains.mean()),
         paired_bootstrap(gains),

@@ -13,7 +13,7 @@ import torch
 from napari_glmedsa.benchmark.automatic import CLASSICS
 from napari_glmedsa.benchmark.made import OnProgress
 from napari_glmedsa.benchmark.methods import METHODS, RECIPES, RecipeName
-from napari_glmedsa.benchmark.parts import Parts
+from napari_glmedsa.benchmark.parts import Parts, require_usable
 from napari_glmedsa.benchmark.result import Row, RowResult, ask, finished_rows
 from napari_glmedsa.benchmark.row import run_row
 from napari_glmedsa.errors import Cancelled, TrainingError
@@ -79,6 +79,7 @@ def run_table(
     registry: ModelRegistry,
     folder: Path,
     device: str = "auto",
+    on_look: OnProgress | None = None,
     on_row: Callable[[Row, int, int], None] | None = None,
     on_progress: OnProgress | None = None,
     in_processes: bool = True,
@@ -95,6 +96,8 @@ def run_table(
         Each row gets a folder below it, from which a later call goes on.
     device
         ``"auto"`` or a name.
+    on_look
+        Told how many images were looked at, before the first row is run.
     on_row
         Called before a row is run, with its number from 1 and how many there are.
     on_progress
@@ -107,6 +110,8 @@ def run_table(
     TrainingError
         If a row's process is killed; before any is run, if the folder holds a
         damaged result or figures of something else.
+    ProjectError
+        Before any is run, if an image cannot be used.
     DeviceError
         If this computer has no such device.
     """
@@ -116,6 +121,8 @@ def run_table(
     question = ask(plan.base, base_sha256, parts)
     done = finished_rows(plan.recipe, plan.epochs, question, folder)
     folder.mkdir(parents=True, exist_ok=True)  # nothing is wrong with what was asked
+    if not set(rows) <= set(done):
+        require_usable(parts, on_look or (lambda *_: None))
     yield from done.values()
     for number, row in enumerate(rows, start=1):
         if row in done:

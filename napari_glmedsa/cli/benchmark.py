@@ -81,7 +81,7 @@ def table1(
     from napari_glmedsa.benchmark.cases import write_cases
     from napari_glmedsa.benchmark.index import DataIndex
     from napari_glmedsa.benchmark.parts import choose_parts
-    from napari_glmedsa.benchmark.report import facts, write_report
+    from napari_glmedsa.benchmark.report import facts, known_commands, write_report
     from napari_glmedsa.benchmark.summary import summarise_rows
     from napari_glmedsa.benchmark.table import TablePlan, run_table
     from napari_glmedsa.registry import ModelRegistry, default_root
@@ -109,11 +109,12 @@ def table1(
         fresh.add(row)
 
     def report() -> None:
+        command = shlex.join(["glmedsa", *sys.argv[1:]])
+        commands = known_commands(output)
+        if command not in commands and (fresh or not commands):
+            commands.append(command)
         write_report(
-            output,
-            summarise_rows(results),
-            command=shlex.join(["glmedsa", *sys.argv[1:]]),
-            facts=facts(results),
+            output, summarise_rows(results), commands=commands, facts=facts(results)
         )
 
     for result in run_table(
@@ -122,6 +123,7 @@ def table1(
         registry=ModelRegistry(default_root()),
         folder=output,
         device=device,
+        on_look=RowDisplay(),
         on_row=announce,
         on_progress=RowDisplay(),
     ):
@@ -203,7 +205,7 @@ class RowDisplay:
         if what not in self._tasks:
             self._tasks[what] = self._bar.add_task(what, total=count)
         self._bar.update(self._tasks[what], completed=done)
-        if what == "measuring" and done == count:
+        if what != "training" and done == count:
             self._bar.stop()
 
 

@@ -84,7 +84,7 @@ def runs(tmp_path: Path) -> Path:
     command = ["glmedsa", "benchmark", "table1", "--data", str(tmp_path / "my data")]
     command += ["--output", str(folder), "--recipe", "tuned"]
     lines = summarise_rows(results)
-    write_report(folder, lines, command=shlex.join(command), facts=facts(results))
+    write_report(folder, lines, commands=[shlex.join(command)], facts=facts(results))
     return tmp_path / "runs"
 
 

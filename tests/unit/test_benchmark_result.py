@@ -89,7 +89,7 @@ def test_empty_answers_to_photographs_without_a_lesion_are_perfect(tmp_path):
     empty = [score(0, 0)] * 2
     lines = summarise_rows([result(Row("otsu", "paper", 0, 0), *empty)])
     assert lines[0].pooled_dice == lines[0].pooled_iou == 1
-    write_report(tmp_path, lines, command="glmedsa x", facts={})
+    write_report(tmp_path, lines, commands=["glmedsa x"], facts={})
     assert "100.0 / 100.0" in (tmp_path / "table.md").read_text()
     assert "NaN" not in (tmp_path / "table.json").read_text()
 

@@ -370,7 +370,7 @@ def test_the_table_names_what_was_not_run_and_what_cannot_be_matched(
         )
     )
     assert len(results) == 4
-    write_report(tmp_path, summarise_rows(results), command="glmedsa x", facts={})
+    write_report(tmp_path, summarise_rows(results), commands=["glmedsa x"], facts={})
     text = (tmp_path / "table.md").read_text()
     assert all(f"| {title} |" in text for title in NOT_RUN)
     assert "84.5 below 86.7" in text
@@ -450,6 +450,39 @@ def test_the_table_keeps_the_finished_rows_that_a_command_does_not_name(
     assert table1("--methods", "otsu").code == 0
     document = json.loads((tmp_path / "out/table.json").read_text())
     assert [line["method"] for line in document["lines"]] == ["otsu", "sam"]
+
+
+def test_the_table_names_every_command_that_filled_it(table1, tmp_path, monkeypatch):
+    def commands(*options: str) -> list[str]:
+        monkeypatch.setattr(sys, "argv", ["glmedsa", *options])
+        assert table1(*options).code == 0
+        document = json.loads((tmp_path / "out/table.json").read_text())
+        text = (tmp_path / "out/table.md").read_text()
+        assert all(command in text for command in document["commands"])
+        return document["commands"]
+
+    sam, otsu = "glmedsa --methods sam", "glmedsa --methods otsu"
+    assert commands("--methods", "sam") == [sam]
+    assert commands("--methods", "otsu") == [sam, otsu]
+    assert commands("--methods", "sam,otsu") == [sam, otsu]  # nothing was left to do
+
+
+def test_what_nobody_clicks_is_compared_with_the_tables_own_method(table1, tmp_path):
+    assert table1("--methods", "sam,gl_med_sa,otsu,random_walker").code == 0
+    document = json.loads((tmp_path / "out/table.json").read_text())
+    pairs = {(c["better"], c["worse"], c["clicks"]) for c in document["comparisons"]}
+    assert pairs == {
+        ("gl_med_sa", "sam", 1),
+        ("gl_med_sa", "otsu", 1),
+        ("gl_med_sa", "random_walker", 1),
+        ("random_walker", "otsu", 0),
+    }
+
+
+def test_lines_of_other_clicks_are_not_compared(run):
+    once, twice = (run(Row("sam", "paper", clicks, 0)) for clicks in (1, 2))
+    with pytest.raises(ValueError, match="cannot be compared"):
+        compare_lines(*summarise_rows([once, twice]))
 
 
 def test_a_seed_that_is_named_twice_is_run_once(table1):
@@ -605,6 +638,42 @@ def test_a_file_that_is_no_image_is_told_in_one_sentence(table1, data):
     assert outcome.err.splitlines()[-1].startswith("glmedsa: ")
     assert "5.png" in outcome.err
     assert "Traceback" not in outcome.err
+
+
+def no_image(data: Path) -> None:
+    (data / "7.png").write_text("no image")
+
+
+def a_mask_of_another_size(data: Path) -> None:
+    write_mask(data / "6_mask.png", draw_lesion(0, (48, 60)).mask)
+
+
+def nothing_to_learn(data: Path) -> None:
+    write_mask(data / "3_mask.png", np.zeros((48, 64), bool))
+
+
+@pytest.mark.parametrize("damage", [no_image, a_mask_of_another_size, nothing_to_learn])
+def test_what_cannot_be_used_is_told_before_anything_is_trained(
+    table1, data, tmp_path, damage
+):
+    damage(data)
+    outcome = table1("--methods", "med_sa,otsu")
+    assert outcome.code == 2
+    assert is_one_sentence(outcome.err.splitlines(keepends=True)[-1])
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_all_that_cannot_be_used_is_counted_at_once(table1, data):
+    for damage in (no_image, a_mask_of_another_size, nothing_to_learn):
+        damage(data)
+    outcome = table1("--methods", "otsu")
+    assert "3_mask.png marks no lesion" in outcome.err
+    assert "2 more of the 8" in outcome.err
+
+
+def test_a_photograph_without_a_lesion_may_be_measured_on(table1, data):
+    write_mask(data / "6_mask.png", np.zeros((48, 64), bool))
+    assert table1("--methods", "otsu").code == 0
 
 
 @pytest.mark.parametrize(
