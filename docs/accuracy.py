@@ -113,6 +113,7 @@ def parts(pictures: Path) -> Mapping[str, Callable[[Path], str]]:
     for protocol in ("isic2016_test", "ph2_test"):
         found[f"groups-{protocol}"] = partial(built_in.groups, protocol)
     shown = {
+        "cases-0": ("table1-tuned/cases-isic2016_test.jpg", "Without clicks"),
         "cases-1": ("table1-tuned/cases-isic2016_test-1p.jpg", "Good and bad cases"),
         "cases-3": ("table1-tuned/cases-isic2016_test-3p.jpg", "With three clicks"),
         "worst": ("fairness-isic2016_test/worst.jpg", "The twenty worst cases"),

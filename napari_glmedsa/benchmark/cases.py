@@ -23,9 +23,10 @@ def write_cases(
 ) -> tuple[str, ...]:
     """Write a figure for every protocol and number of clicks, as JPEG.
 
-    Each shows the best, middle and worst cases of `SUBJECT`: the photograph with its
-    first click, the true outline, and each method's (cyan) over it (white) with the
-    clicks that the method was given. Of several seeds the first is shown.
+    Each shows the best, middle and worst cases of `SUBJECT` (automatic methods those of
+    its first row): the photograph with its first click, the true outline, and each
+    method's (cyan) over it (white) with the clicks that the method was given. Of
+    several seeds the first is shown.
 
     Parameters
     ----------
@@ -47,8 +48,9 @@ def write_cases(
         If the masks of a row are damaged.
     """
     lost: set[str] = set()
+    subject = next((r for r in results if r.row.method == SUBJECT), None)
     for clicks, firsts in _first_seeds(results).items():
-        judge = firsts.get(SUBJECT) or list(firsts.values())[-1]
+        judge = firsts.get(SUBJECT) or subject or list(firsts.values())[-1]
         for protocol, images in parts.tests.items():
             cases = choose_cases(
                 {name: s["dice"] for name, s in judge.scores[protocol].items()}

@@ -140,7 +140,7 @@ def tables(lines: Sequence[Line], comparisons: Sequence[Comparison]) -> list[str
         parts += _table(_HEADINGS, [_cells(line) for line in own] + _not_run(own))
         tested = [c for c in comparisons if c.protocol == protocol]
         if tested:
-            parts.append("\nDifferences in mean Dice on the same images and clicks:\n")
+            parts.append(_DIFFERENCES)
             headings = ("first", "second", "clicks", "difference", "95 %", "p")
             parts += _table(headings, [_difference(c) for c in tested])
     return parts
@@ -156,6 +156,10 @@ def to_csv(lines: Sequence[Line]) -> str:
     return stream.getvalue()
 
 
+_DIFFERENCES = (
+    "\nDifferences in mean Dice on the same images, and the same clicks if both are "
+    "clicked:\n"
+)
 _NOTES = (
     "Dice and IoU are means over images at the images' own size, ± the standard "
     "deviation over seeds; the interval is a bootstrap over images; pooled figures "

@@ -17,7 +17,7 @@ from command import Outcome, glmedsa, is_one_sentence
 from PIL import Image
 
 from napari_glmedsa.benchmark.answers import ANSWERS, read_answers
-from napari_glmedsa.benchmark.cases import choose_cases
+from napari_glmedsa.benchmark.cases import choose_cases, write_cases
 from napari_glmedsa.benchmark.index import DataIndex
 from napari_glmedsa.benchmark.made import OnProgress
 from napari_glmedsa.benchmark.methods import GROUPS, METHODS, NOT_RUN
@@ -27,6 +27,7 @@ from napari_glmedsa.benchmark.result import Row, RowResult
 from napari_glmedsa.benchmark.row import run_row
 from napari_glmedsa.benchmark.summary import compare_lines, summarise_rows
 from napari_glmedsa.benchmark.table import TablePlan, run_table
+from napari_glmedsa.benchmark.tiles import Tile
 from napari_glmedsa.errors import ProjectError, TrainingError
 from napari_glmedsa.images import write_image, write_mask
 from napari_glmedsa.metrics import iou
@@ -629,6 +630,27 @@ def test_the_figure_shows_every_method_with_click_and_outlines(table1, tmp_path)
     assert shows(ground_truth, truth)
     assert not shows(ground_truth, click)
     assert all(shows(method, click) for method in methods)
+
+
+def test_what_nobody_clicks_is_shown_on_the_cases_of_the_tables_own_method(
+    run, parts, tmp_path, monkeypatch
+):
+    own, otsu = run(Row("gl_med_sa", "paper", 1, 0, 1)), run(Row("otsu", "paper", 0, 0))
+    reverse = {
+        name: {**score, "dice": 1 - score["dice"]}
+        for name, score in own.scores["judge"].items()
+    }
+    sheets: list[list[str]] = []
+
+    def draw(rows: list[list[Tile]], **options: object) -> Image.Image:
+        sheets.append([first.caption for first, *_ in rows])
+        return Image.new("RGB", (1, 1))
+
+    monkeypatch.setattr("napari_glmedsa.benchmark.cases.draw_sheet", draw)
+    results = [replace(otsu, scores={"judge": reverse}), own]
+    write_cases(tmp_path / "rows", results, parts)
+    automatic, clicked = sheets
+    assert automatic == clicked
 
 
 def test_a_file_that_is_no_image_is_told_in_one_sentence(table1, data):
