@@ -41,9 +41,15 @@ def draw_base(axes: Axes) -> None:
 
 
 def draw_methods(axes: Axes, table: Path) -> None:
-    """Draw the validation Dice of every method with one click and of the built-in."""
+    """Draw the validation Dice of every method with one click and the built-in's.
+
+    Of several seeds the first is drawn: each clicks elsewhere on the photographs.
+    """
     results = [RowResult.read(path.parent) for path in table.glob("*/result.json")]
-    known = {r.row.method: r for r in results if r and r.row.clicks == 1 and r.curve}
+    known: dict[str, RowResult] = {}
+    for result in sorted(filter(None, results), key=lambda result: result.row.place):
+        if result.row.clicks == 1 and result.curve:
+            known.setdefault(result.row.method, result)
     for method in sorted(known):
         points = [p for p in known[method].curve if "val_dice" in p]
         values = [point["val_dice"] for point in points]
