@@ -24,7 +24,13 @@ import built_in_figures as built_in
 
 from napari_glmedsa.benchmark.fairness import NOTES
 from napari_glmedsa.benchmark.methods import METHODS, SUBJECT
-from napari_glmedsa.benchmark.report import bound_note, compare_all, facts, tables
+from napari_glmedsa.benchmark.report import (
+    bound_note,
+    compare_all,
+    facts,
+    known_commands,
+    tables,
+)
 from napari_glmedsa.benchmark.result import RowResult
 from napari_glmedsa.benchmark.summary import Line, summarise_rows
 from napari_glmedsa.files import atomic_write
@@ -71,7 +77,7 @@ def table(name: str, runs: Path, *, against: str | None = None) -> str:
     document = json.loads((folder / "table.json").read_text(encoding="utf-8"))
     results = _results(folder, document)
     lines = summarise_rows(results)
-    told = [built_in.shown_commands(*document["commands"])]
+    told = [built_in.shown_commands(*known_commands(folder))]
     told += [f"- {key}: {value}" for key, value in facts(results).items()]
     comparisons = [
         comparison

@@ -17,6 +17,7 @@ from napari_glmedsa.benchmark.answers import Answer
 from napari_glmedsa.benchmark.begun import BegunTraining
 from napari_glmedsa.benchmark.index import dataset
 from napari_glmedsa.benchmark.made import Made, OnProgress
+from napari_glmedsa.benchmark.methods import INPUT_SIZE
 from napari_glmedsa.benchmark.parts import Parts
 from napari_glmedsa.evaluation import Case
 from napari_glmedsa.training.config import TrainingConfig
@@ -25,10 +26,6 @@ CLASSICS: Mapping[str, type[Segmenter]] = {
     "otsu": OtsuSegmenter,
     "random_walker": RandomWalkerSegmenter,
 }
-
-
-INPUT_SIZE = 256
-"""Pixels of a network's square input at most, about what their authors take."""
 
 
 def make_automatic(

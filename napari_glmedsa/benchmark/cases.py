@@ -23,8 +23,8 @@ def write_cases(
 ) -> tuple[str, ...]:
     """Write a figure for every protocol and number of clicks, as JPEG.
 
-    Each shows the best, middle and worst cases of `SUBJECT` (automatic methods those of
-    its first row): the photograph with its first click, the true outline, and each
+    Each shows the best, middle and worst cases of `SUBJECT` (without a row of its own,
+    those of its first): the photograph with its first click, the true outline, and each
     method's (cyan) over it (white) with the clicks that the method was given. Of
     several seeds the first is shown.
 

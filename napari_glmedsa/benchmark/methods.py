@@ -160,6 +160,9 @@ _AUTOMATIC = tuple(
 METHODS: Mapping[str, Method] = MappingProxyType(
     {method.name: method for method in (*_TABLE_I, *_ABLATION, *_AUTOMATIC)}
 )
+INPUT_SIZE = 256
+"""Pixels of a network's square input at most, about what their authors take."""
+
 SUBJECT = "gl_med_sa"
 """What a table is about: it chooses the cases shown, and is compared with all."""
 

@@ -19,7 +19,7 @@ class Parts:
     train, val
         Learnt from, and judging epochs.
     tests
-        Protocol to its images; never looked at before a model is trained.
+        Protocol to its images; nothing is learnt or chosen from them.
     """
 
     train: tuple[IndexRow, ...]

@@ -80,7 +80,10 @@ def write_report(
 def known_commands(folder: Path) -> list[str]:
     """Return which commands made the table in a folder so far."""
     try:
-        return [str(command) for command in read_json(folder / _TABLE)["commands"]]
+        document = read_json(folder / _TABLE)
+        # A table of an earlier version tells its last command alone.
+        known = document.get("commands") or [document["command"]]
+        return [str(command) for command in known]
     except (OSError, *NONSENSE):  # no table, or none that can be read: it is made anew
         return []
 
@@ -97,6 +100,9 @@ def facts(results: Sequence[RowResult]) -> dict[str, str]:
     }
     for key in dict.fromkeys(key for result in results for key in result.machine):
         found[key] = _all(r.machine[key] for r in results if key in r.machine)
+        silent = sum(key not in result.machine for result in learnt)
+        if silent:
+            found[key] += f" ({silent} of {len(learnt)} rows do not tell)"
     return {key: text for key, text in found.items() if text}
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
-from napari_glmedsa.benchmark.methods import METHODS, RECIPES, RecipeName
+from napari_glmedsa.benchmark.methods import INPUT_SIZE, METHODS, RECIPES, RecipeName
 from napari_glmedsa.benchmark.parts import Parts
 from napari_glmedsa.errors import TrainingError
 from napari_glmedsa.files import NONSENSE, read_json, write_json
@@ -58,7 +58,8 @@ class Row:
         """What its figures depend on: nothing learnt has no recipe and no epochs."""
         method = METHODS[self.method]
         how = () if method.is_fixed else (self.recipe, self.epochs)
-        return self.method, self.clicks, self.seed, *how
+        size = (INPUT_SIZE,) if method.trains == "network" else ()
+        return self.method, self.clicks, self.seed, *how, *size
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,6 +196,8 @@ def _require_whole(result: RowResult) -> None:
     numbers += [point["epoch"] for point in result.curve]
     if result.config:
         numbers.append(result.config["epochs"])
+    if METHODS[row.method].trains == "network":
+        numbers.append(result.config["input_size"])
     if not all(math.isfinite(number) and number >= 0 for number in numbers):
         raise ValueError("A number is not one that can be.")
     for of_protocol in result.scores.values():

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from napari_glmedsa.benchmark.report import write_report
+from napari_glmedsa.benchmark.begun import BegunTraining
+from napari_glmedsa.benchmark.report import facts, known_commands, write_report
 from napari_glmedsa.benchmark.result import Row, RowResult, finished_rows
 from napari_glmedsa.benchmark.summary import summarise_rows
 from napari_glmedsa.errors import TrainingError
@@ -83,6 +85,35 @@ def test_a_row_that_is_not_whole_is_damaged(tmp_path, damage: Callable[[dict], o
         RowResult.read(place)
     message = f"{path} is damaged; remove the folder {place} to run that row again."
     assert str(caught.value) == message
+
+
+def test_a_network_row_that_does_not_tell_its_input_size_is_not_taken(tmp_path):
+    place = write(tmp_path, Row("unetr", "paper", 0, 0))
+    with pytest.raises(TrainingError, match="remove the folder"):
+        RowResult.read(place)
+
+
+def test_a_network_that_was_begun_at_another_size_is_not_gone_on_with(
+    tmp_path, monkeypatch
+):
+    row = Row("unetr", "paper", 0, 0)
+    BegunTraining(tmp_path, {"learnt": list(row.learnt)}).write({"epoch": 1})
+    monkeypatch.setattr("napari_glmedsa.benchmark.result.INPUT_SIZE", 128)
+    with pytest.raises(TrainingError, match="other settings"):
+        BegunTraining(tmp_path, {"learnt": list(row.learnt)}).read()
+
+
+def test_a_table_of_an_earlier_version_keeps_its_command(tmp_path):
+    (tmp_path / "table.json").write_text('{"command": "glmedsa x"}')
+    assert known_commands(tmp_path) == ["glmedsa x"]
+
+
+def test_a_fact_that_some_rows_do_not_tell_says_so():
+    silent, telling = (result(Row("med_sa", "paper", 1, seed)) for seed in (0, 1))
+    telling = replace(telling, machine={"threads": 1, "training precision": "fp32"})
+    found = facts([silent, telling])
+    assert found["training precision"] == "fp32 (1 of 2 rows do not tell)"
+    assert found["threads"] == "1"
 
 
 def test_empty_answers_to_photographs_without_a_lesion_are_perfect(tmp_path):
