@@ -79,11 +79,7 @@ def table(name: str, runs: Path, *, against: str | None = None) -> str:
     lines = summarise_rows(results)
     told = [built_in.shown_commands(*known_commands(folder))]
     told += [f"- {key}: {value}" for key, value in facts(results).items()]
-    comparisons = [
-        comparison
-        for comparison in compare_all(lines)
-        if against is None or against in (comparison.better, comparison.worse)
-    ]
+    comparisons = compare_all(lines, against=against)
     text = "\n".join([*told, *tables(lines, comparisons)])
     return text.replace("\n## ", "\n### ")
 

@@ -106,15 +106,19 @@ def facts(results: Sequence[RowResult]) -> dict[str, str]:
     return {key: text for key, text in found.items() if text}
 
 
-def compare_all(lines: Sequence[Line]) -> list[Comparison]:
+def compare_all(
+    lines: Sequence[Line], *, against: str | None = None
+) -> list[Comparison]:
     """Compare every two methods of one protocol and number of clicks.
 
-    What nobody clicks is compared with the table's own method, after any number.
+    What nobody clicks is compared with the table's own method, after any number. With
+    `against` only the differences from that method are computed.
     """
     return [
         compare_lines(later, earlier)
         for earlier, later in combinations(lines, 2)
         if earlier.protocol == later.protocol
+        and against in (None, earlier.method, later.method)
         and (
             earlier.clicks == later.clicks
             or (earlier.clicks == 0 and later.method == SUBJECT)
