@@ -112,7 +112,8 @@ def take(viewer: napari.Viewer, name: str) -> None:
     skin = window.quantize(256 - len(vivid)).getpalette() or []
     palette = Image.new("P", (1, 1))
     palette.putpalette([*skin, *(value for colour in vivid for value in colour)])
-    window.quantize(palette=palette).save(IMAGES / f"{name}.png", optimize=True)
+    plain = window.quantize(palette=palette, dither=Image.Dither.NONE)  # no specks
+    plain.save(IMAGES / f"{name}.png", optimize=True)
 
 
 def main() -> None:
