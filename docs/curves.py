@@ -13,7 +13,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from napari_glmedsa.benchmark.result import RowResult
+from napari_glmedsa.benchmark.result import RowResult, first_seeds
 
 ROOT = Path(__file__).parent.parent
 BASE = ROOT / "models/base/sam_vit_mini/curve.jsonl"
@@ -46,10 +46,8 @@ def draw_methods(axes: Axes, table: Path) -> None:
     Of several seeds the first is drawn: each clicks elsewhere on the photographs.
     """
     results = [RowResult.read(path.parent) for path in table.glob("*/result.json")]
-    known: dict[str, RowResult] = {}
-    for result in sorted(filter(None, results), key=lambda result: result.row.place):
-        if result.row.clicks == 1 and result.curve:
-            known.setdefault(result.row.method, result)
+    curved = [result for result in results if result and result.curve]
+    known = first_seeds(sorted(curved, key=lambda result: result.row.place)).get(1, {})
     for method in sorted(known):
         points = [p for p in known[method].curve if "val_dice" in p]
         values = [point["val_dice"] for point in points]

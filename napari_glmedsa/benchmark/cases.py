@@ -11,7 +11,7 @@ from napari_glmedsa.benchmark.answers import Answer, read_answers
 from napari_glmedsa.benchmark.index import IndexRow
 from napari_glmedsa.benchmark.methods import METHODS, SUBJECT
 from napari_glmedsa.benchmark.parts import Parts
-from napari_glmedsa.benchmark.result import RowResult
+from napari_glmedsa.benchmark.result import RowResult, first_seeds
 from napari_glmedsa.benchmark.tiles import ANSWER, TRUTH, Tile, draw_sheet, draw_tile
 from napari_glmedsa.files import atomic_write
 
@@ -49,7 +49,7 @@ def write_cases(
     """
     lost: set[str] = set()
     subject = next((r for r in results if r.row.method == SUBJECT), None)
-    for clicks, firsts in _first_seeds(results).items():
+    for clicks, firsts in first_seeds(results).items():
         judge = firsts.get(SUBJECT) or subject or list(firsts.values())[-1]
         for protocol, images in parts.tests.items():
             cases = choose_cases(
@@ -91,15 +91,6 @@ def choose_cases(dice: Mapping[str, float], each: int = _EACH) -> dict[str, str]
     for name in order[start : start + each]:
         kinds.setdefault(name, "middle")
     return {name: kinds[name] for name in order if name in kinds}
-
-
-def _first_seeds(results: Sequence[RowResult]) -> dict[int, dict[str, RowResult]]:
-    """Return clicks to method to its first result."""
-    found: dict[int, dict[str, RowResult]] = {}
-    for result in results:
-        of_clicks = found.setdefault(result.row.clicks, {})
-        of_clicks.setdefault(result.row.method, result)
-    return found
 
 
 def _row(

@@ -104,8 +104,9 @@ def require_usable(parts: Parts, say: OnProgress) -> None:
         If photographs or masks cannot be read, a mask is of another size than its
         photograph, or one to learn from is empty.
     """
-    learnt = [*parts.train, *parts.val]
-    rows = [*learnt, *(row for rows in parts.tests.values() for row in rows)]
+    learnt = {*parts.train, *parts.val}
+    tested = [row for rows in parts.tests.values() for row in rows]
+    rows = [*parts.train, *parts.val, *tested]
     wrong = []
     for number, row in enumerate(rows, start=1):
         try:
@@ -113,7 +114,7 @@ def require_usable(parts: Parts, say: OnProgress) -> None:
         except GLMedSAError as error:
             wrong.append(str(error))
         else:
-            if empty and number <= len(learnt):
+            if empty and row in learnt:
                 wrong.append(
                     f"{row.mask} marks no lesion to learn from; mark it, or leave out "
                     "its line of the index."

@@ -182,6 +182,15 @@ def finished_rows(
     return found
 
 
+def first_seeds(results: Iterable[RowResult]) -> dict[int, dict[str, RowResult]]:
+    """Return clicks to method to its first result."""
+    found: dict[int, dict[str, RowResult]] = {}
+    for result in results:
+        of_clicks = found.setdefault(result.row.clicks, {})
+        of_clicks.setdefault(result.row.method, result)
+    return found
+
+
 def _require_whole(result: RowResult) -> None:
     """Raise one of `NONSENSE` if no table can be made of a result."""
     row, tests = result.row, result.question["tests"]
